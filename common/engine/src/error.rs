@@ -1,0 +1,67 @@
+//! What can go wrong with an engine, sorted by whose fault it is.
+
+use std::io;
+use std::net::SocketAddr;
+
+/// Why a shard could not start or had to end.
+#[derive(Debug, thiserror::Error)]
+pub enum EngineError {
+    /// The system forbids or lacks `io_uring`; the text says which it is and what would help.
+    #[error("io_uring cannot be used: {cause}")]
+    UringUnavailable {
+        /// The likely cause, with the command or setting that would change it.
+        cause: String,
+    },
+    /// A part of the ring could not be set up for want of a resource.
+    #[error("cannot set up the ring: {what}: {source}{}", hint(source))]
+    UringSetup {
+        /// What was being set up.
+        what: &'static str,
+        /// The kernel's answer.
+        source: io::Error,
+    },
+    /// Waiting for completions failed in a way that cannot be repaired.
+    #[error("io_uring_enter failed: {0}")]
+    UringEnter(#[source] io::Error),
+    /// The address cannot be listened on.
+    #[error("cannot listen on {address}: {source}")]
+    Listen {
+        /// The address that was asked for.
+        address: SocketAddr,
+        /// The kernel's answer.
+        source: io::Error,
+    },
+    /// A core in the list is not one this process may run on.
+    #[error("core {core} is not among the cores this process may use ({allowed})")]
+    NoSuchCore {
+        /// The core that was asked for.
+        core: usize,
+        /// The cores that could be.
+        allowed: String,
+    },
+    /// The operating system refused a thread.
+    #[error("cannot start the thread of shard {shard}: {source}")]
+    Spawn {
+        /// Which shard.
+        shard: usize,
+        /// The system's answer.
+        source: io::Error,
+    },
+    /// A shard's thread panicked: a defect in this program.
+    #[error("shard {shard} panicked; this is a defect, please report it")]
+    Panicked {
+        /// Which shard.
+        shard: usize,
+    },
+}
+
+/// What usually helps against an errno of ring set-up.
+fn hint(source: &io::Error) -> &'static str {
+    match source.raw_os_error() {
+        Some(libc::ENOMEM) => {
+            " (locked memory: raise `ulimit -l`, or wait a second after stopping another ring)"
+        }
+        Some(libc::EMFILE | libc::ENFILE) => " (raise `ulimit -n`)",
+        _ => "",
+    }
+}

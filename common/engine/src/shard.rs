@@ -1,0 +1,238 @@
+//! A shard's thread: started, pinned, told to drain or stop, joined.
+
+use std::io;
+use std::net::TcpListener;
+use std::os::fd::OwnedFd;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, OnceLock, mpsc};
+use std::thread::{self, JoinHandle};
+use std::time::Instant;
+
+use core_affinity::CoreId;
+use rustix::event::{EventfdFlags, eventfd};
+use rustix::time::{ClockId, clock_gettime};
+
+use crate::uring::{self, UringOptions, UringReport};
+use crate::{EngineError, EngineStats, Handler};
+
+/// Nanoseconds on the monotonic clock since the first call in this process.
+pub fn now_ns() -> u64 {
+    static ORIGIN: OnceLock<Instant> = OnceLock::new();
+    ORIGIN.get_or_init(Instant::now).elapsed().as_nanos() as u64
+}
+
+/// The cores that this process may run on, in order.
+pub fn allowed_cores() -> Vec<usize> {
+    core_affinity::get_core_ids().unwrap_or_default().into_iter().map(|core| core.id).collect()
+}
+
+/// How many shards there are, where they run, and how their rings are set up.
+#[derive(Debug, Clone)]
+pub struct EngineConfig {
+    /// Number of shards, at least 1.
+    pub shards: usize,
+    /// The cores to pin shards to, in turn; empty for all that are allowed.
+    pub cores: Vec<usize>,
+    /// Name of the threads, followed by the shard's number.
+    pub thread_name: &'static str,
+    /// Settings of the `io_uring` back end.
+    pub uring: UringOptions,
+}
+
+const DRAIN: u32 = 1;
+const STOP: u32 = 2;
+
+/// The way into a shard from another thread. Written to rarely, polled by the shard's own ring.
+#[derive(Debug)]
+pub struct ShardControl {
+    wake: OwnedFd,
+    asked: AtomicU32,
+}
+
+impl ShardControl {
+    fn new() -> io::Result<Self> {
+        let wake = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?;
+        Ok(Self { wake, asked: AtomicU32::new(0) })
+    }
+
+    /// Stops accepting and tells the handler; the shard ends with its last connection.
+    pub fn drain(&self) {
+        self.ask(DRAIN);
+    }
+
+    /// Ends the shard now.
+    pub fn stop(&self) {
+        self.ask(STOP);
+    }
+
+    fn ask(&self, what: u32) {
+        self.asked.fetch_or(what, Ordering::Release);
+        // Fails only when the counter is full, and then the shard is awake already.
+        let _ = rustix::io::write(&self.wake, &1u64.to_ne_bytes());
+    }
+
+    pub(crate) fn wake_fd(&self) -> &OwnedFd {
+        &self.wake
+    }
+
+    /// Resets the wake-up; call before looking at what was asked.
+    pub(crate) fn acknowledge(&self) {
+        let mut count = [0; 8];
+        // Nothing to read means somebody else's wake-up was counted before; both are fine.
+        let _ = rustix::io::read(&self.wake, &mut count);
+    }
+
+    pub(crate) fn drain_asked(&self) -> bool {
+        self.asked.load(Ordering::Acquire) & DRAIN != 0
+    }
+
+    pub(crate) fn stop_asked(&self) -> bool {
+        self.asked.load(Ordering::Acquire) & STOP != 0
+    }
+}
+
+/// What a shard leaves behind.
+#[derive(Debug)]
+pub struct Finished<H> {
+    /// The program, with all that it counted.
+    pub handler: H,
+    /// What the engine counted.
+    pub stats: EngineStats,
+}
+
+/// Running shards.
+#[derive(Debug)]
+pub struct Shards<H> {
+    threads: Vec<JoinHandle<Result<Finished<H>, EngineError>>>,
+    controls: Vec<Arc<ShardControl>>,
+    report: UringReport,
+}
+
+impl<H> Shards<H> {
+    /// Handles by which any thread can drain or stop the shards.
+    pub fn controls(&self) -> Vec<Arc<ShardControl>> {
+        self.controls.clone()
+    }
+
+    /// What the kernel offered and what is in use, as the first shard found it.
+    pub fn report(&self) -> &UringReport {
+        &self.report
+    }
+
+    /// Whether every shard has ended.
+    pub fn is_finished(&self) -> bool {
+        self.threads.iter().all(JoinHandle::is_finished)
+    }
+
+    /// Waits for every shard to end. When one fails the others are stopped.
+    ///
+    /// # Errors
+    ///
+    /// The first shard's error, after all have ended.
+    pub fn join(self) -> Result<Vec<Finished<H>>, EngineError> {
+        let mut finished = Vec::new();
+        let mut failed = None;
+        for (shard, thread) in self.threads.into_iter().enumerate() {
+            match thread.join().unwrap_or(Err(EngineError::Panicked { shard })) {
+                Ok(done) => finished.push(done),
+                Err(error) => {
+                    self.controls.iter().for_each(|control| control.stop());
+                    failed.get_or_insert(error);
+                }
+            }
+        }
+        failed.map_or(Ok(finished), Err)
+    }
+}
+
+/// Starts the shards, each on its own pinned thread with its own ring and its own listeners
+/// (`listeners[shard]`, empty for a client), and returns when all of them are up. `make` is called
+/// on each shard's thread with the shard's number.
+///
+/// # Errors
+///
+/// What the first shard that could not start reports; the others have been stopped by then.
+pub fn start<H, F>(
+    config: &EngineConfig,
+    listeners: Vec<Vec<TcpListener>>,
+    make: F,
+) -> Result<Shards<H>, EngineError>
+where
+    H: Handler + Send + 'static,
+    F: Fn(usize) -> H + Send + Sync + 'static,
+{
+    let cores = pinning(config)?;
+    let make = Arc::new(make);
+    let mut listeners = listeners.into_iter();
+    let (ready_sender, ready) = mpsc::channel();
+    let (mut threads, mut controls) = (Vec::new(), Vec::new());
+    now_ns();
+    for shard in 0..config.shards {
+        let spawn_error = |source| EngineError::Spawn { shard, source };
+        let control = Arc::new(ShardControl::new().map_err(spawn_error)?);
+        controls.push(Arc::clone(&control));
+        let (make, ready, options) =
+            (Arc::clone(&make), ready_sender.clone(), config.uring.clone());
+        let core = cores.get(shard % cores.len().max(1)).copied();
+        let own_listeners = listeners.next().unwrap_or_default();
+        let body = move || {
+            if let Some(id) = core {
+                core_affinity::set_for_current(CoreId { id });
+            }
+            let ring = uring::Ring::new(&options, own_listeners, control);
+            let (ring, outcome) = match ring {
+                Ok(ring) => {
+                    let report = ring.report().clone();
+                    (Some(ring), Ok(report))
+                }
+                Err(error) => (None, Err(error)),
+            };
+            // The receiver is gone only if another shard failed, and then we are being stopped.
+            let _ = ready.send(outcome);
+            drop(ready);
+            let mut handler = make(shard);
+            let mut stats = match ring {
+                Some(ring) => ring.run(&mut handler)?,
+                None => EngineStats::default(),
+            };
+            stats.cpu_ns = thread_cpu_ns();
+            Ok(Finished { handler, stats })
+        };
+        let name = format!("{}-{shard}", config.thread_name);
+        threads.push(thread::Builder::new().name(name).spawn(body).map_err(spawn_error)?);
+    }
+    drop(ready_sender);
+    let mut report = UringReport::default();
+    for outcome in ready {
+        match outcome {
+            Ok(shard_report) => report = shard_report,
+            Err(error) => {
+                controls.iter().for_each(|control| control.stop());
+                for thread in threads {
+                    let _ = thread.join();
+                }
+                return Err(error);
+            }
+        }
+    }
+    Ok(Shards { threads, controls, report })
+}
+
+/// The cores to pin to, checked against those that are allowed.
+fn pinning(config: &EngineConfig) -> Result<Vec<usize>, EngineError> {
+    let allowed = allowed_cores();
+    if config.cores.is_empty() {
+        return Ok(allowed);
+    }
+    if let Some(&core) = config.cores.iter().find(|core| !allowed.contains(core)) {
+        let allowed: Vec<String> = allowed.iter().map(ToString::to_string).collect();
+        return Err(EngineError::NoSuchCore { core, allowed: allowed.join(", ") });
+    }
+    Ok(config.cores.clone())
+}
+
+/// CPU time of the calling thread in nanoseconds.
+fn thread_cpu_ns() -> u64 {
+    let time = clock_gettime(ClockId::ThreadCPUTime);
+    time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64
+}

@@ -1,0 +1,191 @@
+//! The parts of a turn that are the same on every back end.
+
+use crate::handler::{CloseReason, ConnId, Handler};
+use crate::ops::Ops;
+use crate::slots::{NO_SEGMENT, Phase};
+
+/// When the shard has to wake up even if nothing comes in.
+pub(crate) fn next_wake_ns(ops: &Ops) -> Option<u64> {
+    match (ops.alarm_ns, ops.wheel.next_ns()) {
+        (Some(alarm_ns), Some(wheel_ns)) => Some(alarm_ns.min(wheel_ns)),
+        (alarm_ns, wheel_ns) => alarm_ns.or(wheel_ns),
+    }
+}
+
+/// What a back end keeps between turns for [`fire_timers`], so that it allocates nothing.
+#[derive(Debug, Default)]
+pub(crate) struct Timers {
+    due: Vec<(ConnId, Phase)>,
+    /// Connections whose close took too long: the back end drops them. Filled by [`fire_timers`].
+    pub(crate) stuck: Vec<ConnId>,
+}
+
+/// Tells the handler of every deadline that is over at `ops.now_ns` and of the alarm. Connections
+/// that are being closed and have run out of time for it are left in `timers.stuck`.
+pub(crate) fn fire_timers<H: Handler + ?Sized>(
+    ops: &mut Ops,
+    handler: &mut H,
+    timers: &mut Timers,
+) {
+    let Timers { due, stuck } = timers;
+    due.clear();
+    stuck.clear();
+    // The phase is that of the moment of expiry: a handler that closes one connection in the
+    // deadline of another gives it a new deadline, and its time for closing has only begun.
+    ops.wheel.advance(ops.now_ns, |index| {
+        let Some(conn) = ops.slots.id_at(index) else { return };
+        if let Some(slot) = ops.slots.get(conn) {
+            due.push((conn, slot.phase));
+        }
+    });
+    for &(conn, phase) in due.iter() {
+        match phase {
+            Phase::Connecting | Phase::Open => {
+                if ops.slots.get(conn).is_some_and(|slot| slot.phase.is_live()) {
+                    handler.deadline(ops, conn);
+                }
+            }
+            Phase::Closing | Phase::ClosingLinger | Phase::Lingering => stuck.push(conn),
+            Phase::Free | Phase::Closed => {}
+        }
+    }
+    if ops.alarm_ns.is_some_and(|alarm_ns| alarm_ns <= ops.now_ns) {
+        ops.alarm_ns = None;
+        handler.alarm(ops);
+    }
+}
+
+/// Tells the handler that all output of `conn` has been taken, if it asked for that and if nothing
+/// has been written since. To be called when no send of the connection is under way.
+pub(crate) fn notify_if_drained<H: Handler + ?Sized>(ops: &mut Ops, handler: &mut H, conn: ConnId) {
+    // Output may have been written since, with a new request to be notified: it has its own end.
+    if let Some(slot) = ops.slots.get_mut(conn)
+        && slot.phase == Phase::Open
+        && slot.backlog.is_none()
+        && slot.segment == NO_SEGMENT
+        && std::mem::take(&mut slot.notify_drained)
+    {
+        handler.drained(ops, conn);
+    }
+}
+
+/// Tells the handler that `conn` is gone. The reason is what the back end found, unless the handler
+/// had closed the connection before. To be called once per connection; the slot is given back with
+/// `Slots::release` in a later turn, when nothing refers to it any more.
+pub(crate) fn end_connection<H: Handler + ?Sized>(
+    ops: &mut Ops,
+    handler: &mut H,
+    conn: ConnId,
+    found: CloseReason,
+) {
+    let Some(slot) = ops.slots.get_mut(conn) else {
+        debug_assert!(false, "{conn:?} ended twice");
+        return;
+    };
+    let why = if slot.phase.is_live() { found } else { CloseReason::Local };
+    slot.phase = Phase::Closed;
+    slot.notify_drained = false;
+    // The index's next owner must not inherit the deadline.
+    ops.wheel.clear(conn.index);
+    handler.closed(ops, conn, why);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ops::CLOSE_TIMEOUT_NS;
+
+    /// Closes every other connection in the first deadline, writes in every `drained`.
+    #[derive(Default)]
+    struct Busy {
+        conns: Vec<ConnId>,
+        deadlines: Vec<ConnId>,
+        drained: usize,
+        alarms: usize,
+        ended: Vec<CloseReason>,
+    }
+
+    impl Handler for Busy {
+        fn received(&mut self, _: &mut Ops, _: ConnId, _: &[u8]) {}
+
+        fn deadline(&mut self, ops: &mut Ops, conn: ConnId) {
+            self.deadlines.push(conn);
+            self.conns.iter().filter(|&&other| other != conn).for_each(|&other| ops.close(other));
+        }
+
+        fn drained(&mut self, ops: &mut Ops, conn: ConnId) {
+            self.drained += 1;
+            ops.output(conn).push(0);
+            ops.notify_drained(conn);
+        }
+
+        fn alarm(&mut self, _: &mut Ops) {
+            self.alarms += 1;
+        }
+
+        fn closed(&mut self, _: &mut Ops, _: ConnId, why: CloseReason) {
+            self.ended.push(why);
+        }
+    }
+
+    fn busy(connections: usize) -> (Ops, Busy, Timers) {
+        let mut ops = Ops::new(0);
+        let conns = (0..connections).map(|_| ops.slots.alloc(Phase::Open)).collect();
+        (ops, Busy { conns, ..Busy::default() }, Timers::default())
+    }
+
+    #[test]
+    fn a_close_in_another_ones_deadline_has_all_its_time() {
+        let (mut ops, mut handler, mut timers) = busy(2);
+        for &conn in &handler.conns {
+            ops.set_deadline(conn, 1_000_000);
+        }
+        ops.now_ns = 5_000_000;
+        fire_timers(&mut ops, &mut handler, &mut timers);
+        assert_eq!(handler.deadlines.len(), 1, "the other one is closed");
+        assert_eq!(timers.stuck, []);
+        ops.now_ns += CLOSE_TIMEOUT_NS + 1_000_000;
+        fire_timers(&mut ops, &mut handler, &mut timers);
+        assert_eq!(handler.deadlines.len(), 1);
+        assert_eq!(timers.stuck.len(), 1);
+    }
+
+    #[test]
+    fn the_next_wake_is_the_earlier_of_alarm_and_deadline() {
+        let (mut ops, mut handler, mut timers) = busy(1);
+        assert_eq!(next_wake_ns(&ops), None);
+        ops.set_deadline(handler.conns[0], 2_000_000);
+        assert_eq!(next_wake_ns(&ops), Some(2_000_000));
+        ops.set_alarm(Some(1_000_001));
+        assert_eq!(next_wake_ns(&ops), Some(1_000_001));
+        ops.now_ns = 1_000_001;
+        fire_timers(&mut ops, &mut handler, &mut timers);
+        assert_eq!((handler.alarms, handler.deadlines.len()), (1, 0));
+        assert_eq!(next_wake_ns(&ops), Some(2_000_000));
+    }
+
+    #[test]
+    fn what_is_written_in_drained_is_not_drained_yet() {
+        let (mut ops, mut handler, _) = busy(1);
+        let conn = handler.conns[0];
+        ops.notify_drained(conn);
+        for _ in 0..2 {
+            notify_if_drained(&mut ops, &mut handler, conn);
+            assert_eq!(handler.drained, 1);
+        }
+        ops.take_outbox(crate::ops::Outbox::default());
+        notify_if_drained(&mut ops, &mut handler, conn);
+        assert_eq!(handler.drained, 2);
+    }
+
+    #[test]
+    fn whoever_closed_is_told_local() {
+        let (mut ops, mut handler, _) = busy(2);
+        let conns = handler.conns.clone();
+        ops.close(conns[0]);
+        for conn in conns {
+            end_connection(&mut ops, &mut handler, conn, CloseReason::Stopped);
+        }
+        assert!(matches!(handler.ended[..], [CloseReason::Local, CloseReason::Stopped]));
+    }
+}

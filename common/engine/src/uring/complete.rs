@@ -1,0 +1,310 @@
+//! What each completion leads to.
+
+use std::io;
+
+use io_uring::cqueue;
+
+use super::driver::{Conn, Draining, Driver, NO_CONN};
+use super::token::{Kind, Token};
+use crate::ops::HIGH_WATER_BYTES;
+use crate::slots::{Backlog, Phase};
+use crate::turn::{end_connection, notify_if_drained};
+use crate::{CloseReason, ConnId, Handler};
+
+fn errno(result: i32) -> io::Error {
+    io::Error::from_raw_os_error(-result)
+}
+
+impl Driver<'_> {
+    pub(super) fn complete<H: Handler>(&mut self, handler: &mut H, entry: &cqueue::Entry) {
+        let token = Token::decode(entry.user_data());
+        let (result, flags) = (entry.result(), entry.flags());
+        match token.kind {
+            Kind::Receive => self.received(handler, token.conn_id(), result, flags),
+            Kind::Send => self.send_fell_short(handler, token, result),
+            Kind::SendRest => self.rest_sent(handler, token.conn_id(), result),
+            Kind::Accept => self.accepted(handler, token.index, result, flags),
+            Kind::Socket => self.socket_made(handler, token.conn_id(), result),
+            Kind::Connect => self.connected(handler, token.conn_id(), result),
+            Kind::Wake => self.woken(flags),
+            Kind::Ignore => {}
+        }
+    }
+
+    fn received<H: Handler>(&mut self, handler: &mut H, conn: ConnId, result: i32, flags: u32) {
+        let Some(phase) = self.ops.slots.get(conn).map(|slot| slot.phase) else {
+            // Cannot be: a slot is kept until its receive has ended. Give the buffer back anyway.
+            debug_assert!(false, "a completion for a dead {conn:?}");
+            cqueue::buffer_select(flags).into_iter().for_each(|buffer| self.pool.recycle(buffer));
+            return;
+        };
+        let more = cqueue::more(flags);
+        if !more {
+            let state = &mut self.conns[conn.index()];
+            state.receiving = false;
+            state.in_kernel -= 1;
+        }
+        if let Some(buffer) = cqueue::buffer_select(flags) {
+            if result > 0 && phase == Phase::Open {
+                let bytes = self.pool.bytes(buffer, result as usize);
+                handler.received(&mut self.ops, conn, bytes);
+            }
+            self.pool.recycle(buffer);
+        }
+        if result <= 0 {
+            self.receive_ended(handler, conn, phase, result);
+        }
+        if !more {
+            self.arm_receive(conn);
+            self.bury_if_done(conn);
+        }
+        self.pause_if_full(conn);
+    }
+
+    /// A receive that brought nothing: the end of the input, an error, or a reason to arm again.
+    fn receive_ended<H: Handler>(
+        &mut self,
+        handler: &mut H,
+        conn: ConnId,
+        phase: Phase,
+        result: i32,
+    ) {
+        match (-result, phase) {
+            (0, Phase::Open) => {
+                self.conns[conn.index()].eof = true;
+                handler.eof(&mut self.ops, conn);
+            }
+            (0, Phase::Closing | Phase::ClosingLinger) => self.conns[conn.index()].eof = true,
+            (0, Phase::Lingering) => self.end(handler, conn, CloseReason::Local),
+            // Every buffer was in use; they are back when the next submission goes out.
+            (libc::ENOBUFS, _) => self.ops.stats.enobufs += 1,
+            (libc::EINVAL, _) if self.queue.multishot => {
+                // Linux before 6.0 has no multishot receive.
+                self.queue.multishot = false;
+            }
+            // Cancelled: for a pause or by a close.
+            (libc::ECANCELED | libc::EINTR, _) => {}
+            (_, Phase::Open) => {
+                self.end(handler, conn, CloseReason::ReceiveFailed(errno(result)));
+            }
+            (_, _) => self.end(handler, conn, CloseReason::Local),
+        }
+    }
+
+    /// Arms a receive if the connection is to have one and has none.
+    pub(super) fn arm_receive(&mut self, conn: ConnId) {
+        let Some(slot) = self.ops.slots.get(conn) else {
+            return;
+        };
+        let wanted = matches!(slot.phase, Phase::Open | Phase::ClosingLinger | Phase::Lingering);
+        let state = &mut self.conns[conn.index()];
+        if wanted && !state.receiving && !state.paused && !state.eof {
+            state.receiving = true;
+            state.in_kernel += 1;
+            self.queue.receive(state.fd, Token::conn(Kind::Receive, conn));
+        }
+    }
+
+    /// Holds a connection's input back while its output does not leave, so that a peer that does
+    /// not read cannot fill our memory.
+    fn pause_if_full(&mut self, conn: ConnId) {
+        let Some(backlog) = self.ops.slots.get(conn).and_then(|slot| slot.backlog.as_ref()) else {
+            return;
+        };
+        let state = &mut self.conns[conn.index()];
+        if backlog.pending.len() > HIGH_WATER_BYTES && !state.paused {
+            state.paused = true;
+            if state.receiving {
+                self.queue.cancel_token(Token::conn(Kind::Receive, conn));
+            }
+        }
+    }
+
+    /// A send out of an outbox was not taken in full.
+    fn send_fell_short<H: Handler>(&mut self, handler: &mut H, token: Token, result: i32) {
+        let Some(submitted) =
+            self.submitted.as_ref().filter(|submitted| submitted.batch == token.generation)
+        else {
+            debug_assert!(false, "a send completed after its outbox was forgotten");
+            return;
+        };
+        let segment = submitted.outbox.segments[token.index as usize];
+        let bytes = &submitted.outbox.bytes[segment.start as usize..segment.end as usize];
+        if result < 0 && result != -libc::EAGAIN {
+            return self.send_failed(handler, segment.conn, result);
+        }
+        let sent = result.max(0) as usize;
+        let alive =
+            self.ops.slots.get(segment.conn).is_some_and(|slot| slot.phase != Phase::Closed);
+        if sent < bytes.len() && alive && self.ops.push_back(segment.conn, &bytes[sent..]) {
+            self.ops.stats.sends_blocked += 1;
+            self.send_rest(segment.conn);
+        }
+    }
+
+    fn send_failed<H: Handler>(&mut self, handler: &mut H, conn: ConnId, result: i32) {
+        match self.ops.slots.get(conn).map(|slot| slot.phase) {
+            Some(Phase::Open) => self.end(handler, conn, CloseReason::SendFailed(errno(result))),
+            Some(Phase::Closing | Phase::ClosingLinger) => {
+                self.end(handler, conn, CloseReason::Local);
+            }
+            _ => {}
+        }
+    }
+
+    /// Sends what is left of the backlog's part that is in flight.
+    fn send_rest(&mut self, conn: ConnId) {
+        let Some(backlog) = self.ops.slots.get(conn).and_then(|slot| slot.backlog.as_ref()) else {
+            return;
+        };
+        let state = &mut self.conns[conn.index()];
+        state.in_kernel += 1;
+        let token = Token::conn(Kind::SendRest, conn);
+        // SAFETY: `in_flight` is left alone until this send has completed: writes go to `pending`,
+        // and the slot, which owns the backlog, is kept while `in_kernel` is not zero.
+        unsafe {
+            self.queue.send_in_full(state.fd, &raw const backlog.in_flight[backlog.sent..], token);
+        };
+    }
+
+    fn rest_sent<H: Handler>(&mut self, handler: &mut H, conn: ConnId, result: i32) {
+        self.conns[conn.index()].in_kernel -= 1;
+        let Some(slot) = self.ops.slots.get_mut(conn) else {
+            return;
+        };
+        if slot.phase == Phase::Closed {
+            return self.bury_if_done(conn);
+        }
+        if result < 0 && result != -libc::EAGAIN && result != -libc::EINTR {
+            return self.send_failed(handler, conn, result);
+        }
+        let Some(backlog) = slot.backlog.as_deref_mut() else {
+            return;
+        };
+        if advance(backlog, result.max(0) as usize) {
+            return self.send_rest(conn);
+        }
+        slot.backlog = None;
+        let state = &mut self.conns[conn.index()];
+        if std::mem::take(&mut state.paused) {
+            self.arm_receive(conn);
+        }
+        self.close_when_sent(handler, conn);
+        notify_if_drained(&mut self.ops, handler, conn);
+    }
+
+    fn accepted<H: Handler>(&mut self, handler: &mut H, listener: u32, result: i32, flags: u32) {
+        let more = cqueue::more(flags);
+        if result >= 0 {
+            let conn = self.ops.slots.alloc(Phase::Open);
+            *self.conn_mut(conn) = Conn { fd: result, ..NO_CONN };
+            self.ops.stats.accepts += 1;
+            self.count_peak();
+            self.arm_receive(conn);
+            handler.accepted(&mut self.ops, conn);
+        }
+        match -result {
+            libc::ECANCELED => return,
+            libc::EINVAL if self.queue.multishot => self.queue.multishot = false,
+            libc::EMFILE | libc::ENFILE | libc::ENOBUFS | libc::ENOMEM => {
+                self.ops.stats.accept_errors += 1;
+                if !more {
+                    self.rest_listener(listener);
+                }
+                return;
+            }
+            _ => {}
+        }
+        if !more && self.draining == Draining::No {
+            self.arm_accept(listener);
+        }
+    }
+
+    fn socket_made<H: Handler>(&mut self, handler: &mut H, conn: ConnId, result: i32) {
+        let state = self.conn_mut(conn);
+        state.in_kernel -= 1;
+        if state.ended {
+            // Aborted meanwhile.
+            if result >= 0 {
+                self.queue.close(result, false);
+            }
+            return self.bury_if_done(conn);
+        }
+        if result < 0 {
+            return self.end(handler, conn, CloseReason::ConnectFailed(errno(result)));
+        }
+        state.fd = result;
+        state.in_kernel += 1;
+        self.connect(conn);
+    }
+
+    fn connected<H: Handler>(&mut self, handler: &mut H, conn: ConnId, result: i32) {
+        let state = self.conn_mut(conn);
+        state.in_kernel -= 1;
+        if state.ended {
+            return self.bury_if_done(conn);
+        }
+        if result < 0 {
+            return self.end(handler, conn, CloseReason::ConnectFailed(errno(result)));
+        }
+        let Some(slot) = self.ops.slots.get_mut(conn) else {
+            return;
+        };
+        if slot.phase == Phase::Connecting {
+            slot.phase = Phase::Open;
+            self.arm_receive(conn);
+            handler.connected(&mut self.ops, conn);
+        }
+    }
+
+    fn woken(&mut self, flags: u32) {
+        self.control.acknowledge();
+        if self.control.stop_asked() {
+            self.ops.stopping = true;
+        }
+        if self.control.drain_asked() && self.draining == Draining::No {
+            self.draining = Draining::Asked;
+            self.stop_accepting();
+        }
+        if !cqueue::more(flags) {
+            self.watch();
+        }
+    }
+
+    /// Closes a connection, whatever state it is in, and tells the handler, once.
+    pub(super) fn end<H: Handler>(&mut self, handler: &mut H, conn: ConnId, why: CloseReason) {
+        let state = &mut self.conns[conn.index()];
+        if self.ops.slots.get(conn).is_none() || state.ended {
+            return;
+        }
+        state.ended = true;
+        if state.fd >= 0 {
+            self.queue.close(state.fd, state.in_kernel > 0);
+            state.fd = -1;
+        }
+        self.bury_if_done(conn);
+        end_connection(&mut self.ops, handler, conn, why);
+    }
+
+    /// Lets the slot of a connection that has ended go when its last operation is back.
+    fn bury_if_done(&mut self, conn: ConnId) {
+        let state = &mut self.conns[conn.index()];
+        if state.ended && state.in_kernel == 0 && !state.buried {
+            state.buried = true;
+            self.dead.push(conn);
+        }
+    }
+}
+
+/// Takes `sent` bytes off what is in flight, and moves on to what was written since when that is
+/// done. False when nothing is left.
+fn advance(backlog: &mut Backlog, sent: usize) -> bool {
+    backlog.sent += sent;
+    if backlog.sent < backlog.in_flight.len() {
+        return true;
+    }
+    backlog.sent = 0;
+    backlog.in_flight.clear();
+    std::mem::swap(&mut backlog.in_flight, &mut backlog.pending);
+    !backlog.in_flight.is_empty()
+}

@@ -1,0 +1,428 @@
+//! The turn of a shard: flush, enter, drain, settle.
+
+use std::net::TcpListener;
+use std::os::fd::{AsRawFd, RawFd};
+use std::pin::Pin;
+
+use io_uring::{CompletionQueue, SubmissionQueue, Submitter};
+use socket2::SockAddr;
+
+use super::pool::BufferPool;
+use super::queue::{Queue, Wait};
+use super::token::{Kind, Token};
+use super::{UringOptions, UringReport};
+use crate::ops::{CLOSE_TIMEOUT_NS, Outbox};
+use crate::shard::now_ns;
+use crate::slots::{GENERATION_MASK, Phase};
+use crate::turn::{Timers, fire_timers, next_wake_ns, notify_if_drained};
+use crate::{CloseReason, ConnId, Control, EngineError, EngineStats, Handler, Ops, ShardControl};
+
+/// How long accepting pauses after it failed for want of descriptors; nginx's figure.
+const ACCEPT_PAUSE_NS: u64 = 500_000_000;
+/// How long the end of a shard waits for its cancelled operations.
+const TEARDOWN_NS: u64 = 2_000_000_000;
+
+/// What the ring knows of a connection, beside its slot.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Conn {
+    /// Direct descriptor or file descriptor; -1 before there is a socket and after its close.
+    pub(super) fd: i32,
+    /// Operations whose last completion has not come. The slot is kept until they have.
+    pub(super) in_kernel: u8,
+    /// A receive is armed.
+    pub(super) receiving: bool,
+    /// Input is held back until the backlog is gone.
+    pub(super) paused: bool,
+    /// The peer has sent its last byte.
+    pub(super) eof: bool,
+    /// Closed and reported to the handler; the slot goes when `in_kernel` is zero.
+    pub(super) ended: bool,
+    /// On its way to be released.
+    pub(super) buried: bool,
+    /// Where a connection of ours leads: an index into the addresses.
+    pub(super) target: u32,
+}
+
+pub(super) const NO_CONN: Conn = Conn {
+    fd: -1,
+    in_kernel: 0,
+    receiving: false,
+    paused: false,
+    eof: false,
+    ended: false,
+    buried: false,
+    target: 0,
+};
+
+/// Where a drain stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Draining {
+    No,
+    /// Accepting was cancelled; one more look at what has come in before the handler is told.
+    Asked,
+    Told,
+}
+
+/// The outbox that was handed over last, and the number that its sends carry.
+pub(super) struct Submitted {
+    pub(super) batch: u32,
+    pub(super) outbox: Outbox,
+}
+
+pub(super) struct Driver<'r> {
+    pub(super) ops: Ops,
+    pub(super) conns: Vec<Conn>,
+    pub(super) queue: Queue<'r>,
+    cq: CompletionQueue<'r>,
+    pub(super) pool: &'r mut BufferPool,
+    options: &'r UringOptions,
+    min_wait: bool,
+    listeners: Vec<TcpListener>,
+    pub(super) control: &'r ShardControl,
+    pub(super) draining: Draining,
+    /// Listeners whose accept is not armed, and when to try again.
+    pub(super) resting_listeners: Vec<u32>,
+    pub(super) accept_at_ns: u64,
+    /// Pinned, as the kernel reads them while a connection is being made.
+    addresses: Vec<Pin<Box<SockAddr>>>,
+    batch: u32,
+    /// Kept until the kernel has consumed every send and each that fell short has been seen: only
+    /// then may the next batch leave, as two sends of one connection must not be under way.
+    pub(super) submitted: Option<Submitted>,
+    spare: Outbox,
+    /// Closes and drain notices whose output is in `submitted`.
+    closing: Vec<ConnId>,
+    awaiting_drain: Vec<ConnId>,
+    /// Connections that are over but for `in_kernel`, which is zero.
+    pub(super) dead: Vec<ConnId>,
+    timers: Timers,
+}
+
+impl<'r> Driver<'r> {
+    #[allow(clippy::too_many_arguments, reason = "the parts of a ring, which are borrowed apart")]
+    pub(super) fn new(
+        options: &'r UringOptions,
+        report: &UringReport,
+        submitter: Submitter<'r>,
+        sq: SubmissionQueue<'r>,
+        cq: CompletionQueue<'r>,
+        pool: &'r mut BufferPool,
+        listeners: Vec<TcpListener>,
+        control: &'r ShardControl,
+    ) -> Self {
+        let direct = report.direct_descriptors;
+        Self {
+            ops: Ops::new(now_ns()),
+            conns: Vec::new(),
+            queue: Queue::new(submitter, sq, direct, options.multishot, options.buffer_size),
+            cq,
+            pool,
+            options,
+            min_wait: report.min_wait,
+            resting_listeners: Vec::new(),
+            accept_at_ns: 0,
+            listeners,
+            control,
+            draining: Draining::No,
+            addresses: Vec::new(),
+            batch: 0,
+            submitted: None,
+            spare: Outbox::default(),
+            closing: Vec::new(),
+            awaiting_drain: Vec::new(),
+            dead: Vec::new(),
+            timers: Timers::default(),
+        }
+    }
+
+    /// Turns until the handler stops the shard, somebody else does, or a drain is complete.
+    pub(super) fn run<H: Handler>(&mut self, handler: &mut H) -> Result<(), EngineError> {
+        self.watch();
+        (0..self.listeners.len() as u32).for_each(|listener| self.arm_accept(listener));
+        handler.started(&mut self.ops);
+        loop {
+            handler.turn(&mut self.ops);
+            self.flush(handler);
+            if self.ops.stopping || (self.ops.draining && self.ops.slots.len() == 0) {
+                break;
+            }
+            self.enter()?;
+            self.drain(handler);
+            self.settle(handler);
+            self.fire(handler);
+        }
+        self.teardown(handler)
+    }
+
+    /// Hands over what the handler has produced: connects and output. Closes wait in `closing`
+    /// until that output has been taken.
+    fn flush<H: Handler>(&mut self, handler: &mut H) {
+        if !self.ops.connects.is_empty() {
+            self.make_sockets();
+        }
+        if self.submitted.is_some() {
+            return;
+        }
+        if std::mem::take(&mut self.ops.written) {
+            handler.submitting(now_ns());
+            self.send();
+        }
+        self.closing.append(&mut self.ops.closes);
+        self.awaiting_drain.append(&mut self.ops.drain_asks);
+        // Only now, as nothing in the outbox names them any more.
+        for conn in self.dead.drain(..) {
+            self.ops.slots.release(conn);
+        }
+    }
+
+    fn send(&mut self) {
+        let outbox = self.ops.take_outbox(std::mem::take(&mut self.spare));
+        self.batch = (self.batch + 1) & GENERATION_MASK;
+        for (index, segment) in outbox.segments.iter().enumerate() {
+            let bytes = &outbox.bytes[segment.start as usize..segment.end as usize];
+            let slot = self.ops.slots.get(segment.conn);
+            if bytes.is_empty() || slot.is_none_or(|slot| slot.phase == Phase::Closed) {
+                continue;
+            }
+            let fd = self.conns[segment.conn.index()].fd;
+            let token =
+                Token { kind: Kind::Send, generation: self.batch, index: index as u32 }.encode();
+            self.ops.stats.sends += 1;
+            // SAFETY: `bytes` lies in the outbox, which goes into `submitted` unchanged and stays
+            // there until the kernel has consumed the queue and every completion has been seen.
+            unsafe { self.queue.send_at_once(fd, bytes, token) };
+        }
+        self.submitted = Some(Submitted { batch: self.batch, outbox });
+    }
+
+    /// Starts the connections that the handler asked for.
+    fn make_sockets(&mut self) {
+        for target in &self.ops.targets[self.addresses.len()..] {
+            self.addresses.push(Box::pin(SockAddr::from(*target)));
+        }
+        let connects = std::mem::take(&mut self.ops.connects);
+        for &(conn, target) in &connects {
+            *self.conn_mut(conn) = Conn { in_kernel: 1, target: target.0, ..NO_CONN };
+            let address = &self.addresses[target.0 as usize];
+            self.queue.socket(address, Token::conn(Kind::Socket, conn));
+        }
+        self.count_peak();
+        self.ops.connects = connects;
+        self.ops.connects.clear();
+    }
+
+    /// Connects the socket that was made for `conn`.
+    pub(super) fn connect(&mut self, conn: ConnId) {
+        let Conn { fd, target, .. } = self.conns[conn.index()];
+        let address: *const SockAddr = &raw const *self.addresses[target as usize];
+        // SAFETY: addresses are pinned and live as long as the driver, which waits for its
+        // operations to end.
+        unsafe {
+            self.queue.connect(fd, address, Token::conn(Kind::Connect, conn));
+        };
+    }
+
+    fn enter(&mut self) -> Result<(), EngineError> {
+        self.pool.publish();
+        let wait = self.wait();
+        self.queue.enter(wait).map_err(EngineError::UringEnter)?;
+        self.ops.now_ns = now_ns();
+        Ok(())
+    }
+
+    /// Whether the end of this very submission is enough to go on: a send that is taken whole posts
+    /// no completion, but a close may wait for it, or more output of a batch that has not settled.
+    fn is_owed_a_turn(&self) -> bool {
+        !(self.closing.is_empty() && self.awaiting_drain.is_empty() && !self.ops.written)
+    }
+
+    /// How long to wait: until the next deadline, alarm or end of an accept pause.
+    fn wait(&self) -> Wait {
+        if self.draining == Draining::Asked || self.is_owed_a_turn() {
+            return Wait { want: 1, min_wait_us: 0, timeout_ns: Some(0) };
+        }
+        let accept = (!self.resting_listeners.is_empty()).then_some(self.accept_at_ns);
+        let next_ns = next_wake_ns(&self.ops).into_iter().chain(accept).min();
+        let timeout_ns = next_ns.map(|at_ns| at_ns.saturating_sub(now_ns()));
+        let (want, min_wait_us) = (self.options.batch_wait.max(1), self.options.batch_wait_us);
+        if want == 1 {
+            return Wait { want, min_wait_us: 0, timeout_ns };
+        }
+        if self.min_wait {
+            return Wait { want, min_wait_us, timeout_ns };
+        }
+        // An older kernel waits for all of `want`, so the time bounds the whole wait.
+        let bound_ns = u64::from(min_wait_us.max(1)) * 1000;
+        let timeout_ns = Some(timeout_ns.map_or(bound_ns, |ns| ns.min(bound_ns)));
+        Wait { want, min_wait_us: 0, timeout_ns }
+    }
+
+    /// Takes completions until there are none.
+    fn drain<H: Handler>(&mut self, handler: &mut H) {
+        loop {
+            self.cq.sync();
+            if self.cq.is_empty() {
+                break;
+            }
+            self.ops.stats.completions += self.cq.len() as u64;
+            while let Some(completion) = self.cq.next() {
+                self.complete(handler, &completion);
+            }
+        }
+    }
+
+    /// With all completions seen: output that was taken is forgotten, and what waited for it done.
+    fn settle<H: Handler>(&mut self, handler: &mut H) {
+        if !self.queue.is_settled() {
+            return;
+        }
+        if let Some(Submitted { mut outbox, .. }) = self.submitted.take() {
+            outbox.clear();
+            self.spare = outbox;
+        }
+        if !self.closing.is_empty() {
+            let mut closing = std::mem::take(&mut self.closing);
+            closing.drain(..).for_each(|conn| self.close_when_sent(handler, conn));
+            self.closing = closing;
+        }
+        if !self.awaiting_drain.is_empty() {
+            let mut awaiting = std::mem::take(&mut self.awaiting_drain);
+            awaiting.drain(..).for_each(|conn| notify_if_drained(&mut self.ops, handler, conn));
+            self.awaiting_drain = awaiting;
+        }
+        if self.draining == Draining::Asked {
+            self.draining = Draining::Told;
+            self.listeners.clear();
+            self.ops.draining = true;
+            handler.control(&mut self.ops, Control::Drain);
+        }
+    }
+
+    /// Goes on with a close whose output has been submitted, unless some of it is still on its way;
+    /// then the end of the backlog comes back here.
+    pub(super) fn close_when_sent<H: Handler>(&mut self, handler: &mut H, conn: ConnId) {
+        let Some(slot) = self.ops.slots.get_mut(conn) else {
+            return;
+        };
+        let sent = slot.backlog.is_none();
+        match slot.phase {
+            Phase::Closed => self.end(handler, conn, CloseReason::Local),
+            Phase::Closing if sent => self.end(handler, conn, CloseReason::Local),
+            Phase::ClosingLinger if sent => {
+                let Conn { fd, eof, .. } = self.conns[conn.index()];
+                if eof {
+                    return self.end(handler, conn, CloseReason::Local);
+                }
+                slot.phase = Phase::Lingering;
+                self.ops.wheel.set(conn.index, self.ops.now_ns + CLOSE_TIMEOUT_NS);
+                self.queue.shutdown_write(fd);
+                self.arm_receive(conn);
+            }
+            _ => {}
+        }
+    }
+
+    /// Deadlines, the alarm, and the end of an accept pause.
+    fn fire<H: Handler>(&mut self, handler: &mut H) {
+        fire_timers(&mut self.ops, handler, &mut self.timers);
+        while let Some(conn) = self.timers.stuck.pop() {
+            self.end(handler, conn, CloseReason::Local);
+        }
+        if !self.resting_listeners.is_empty() && self.accept_at_ns <= self.ops.now_ns {
+            let mut resting = std::mem::take(&mut self.resting_listeners);
+            resting.drain(..).for_each(|listener| self.arm_accept(listener));
+            self.resting_listeners = resting;
+        }
+    }
+
+    /// Ends what is open and waits, for a while, until the kernel has let go of everything.
+    fn teardown<H: Handler>(&mut self, handler: &mut H) -> Result<(), EngineError> {
+        self.listeners.clear();
+        let open: Vec<ConnId> = self.ops.slots.ids().collect();
+        for conn in open {
+            self.end(handler, conn, CloseReason::Stopped);
+        }
+        self.queue.cancel_all();
+        let until_ns = now_ns() + TEARDOWN_NS;
+        loop {
+            // A client's answer to a lost connection is a new one; not any more.
+            for (conn, _) in std::mem::take(&mut self.ops.connects) {
+                if let Some(slot) = self.ops.slots.get_mut(conn) {
+                    slot.phase = Phase::Closed;
+                    *self.conn_mut(conn) = Conn { ended: true, buried: true, ..NO_CONN };
+                    self.dead.push(conn);
+                }
+            }
+            self.flush(handler);
+            if now_ns() > until_ns {
+                return Ok(());
+            }
+            let pending = self.ops.slots.len() > 0 || !self.queue.is_settled();
+            let timeout_ns = if pending { TEARDOWN_NS / 100 } else { 0 };
+            self.pool.publish();
+            let wait = Wait { want: 1, min_wait_us: 0, timeout_ns: Some(timeout_ns) };
+            self.queue.enter(wait).map_err(EngineError::UringEnter)?;
+            self.drain(handler);
+            self.settle(handler);
+            if !pending {
+                return Ok(());
+            }
+        }
+    }
+
+    /// The counts, and whether the kernel has let go of all memory of ours. What it has not is
+    /// left to it for good.
+    pub(super) fn finish(mut self) -> (EngineStats, bool) {
+        let quiet = self.ops.slots.len() == 0 && self.submitted.is_none();
+        if !quiet {
+            std::mem::forget(std::mem::take(&mut self.submitted));
+            std::mem::forget(std::mem::take(&mut self.addresses));
+            std::mem::forget(std::mem::take(&mut self.ops.slots));
+        }
+        let mut stats = self.ops.stats;
+        stats.enters = self.queue.enters;
+        stats.cq_overflows = self.queue.overflows;
+        (stats, quiet)
+    }
+
+    /// Has the shard's eventfd reported.
+    pub(super) fn watch(&mut self) {
+        let wake = Token { kind: Kind::Wake, generation: 0, index: 0 };
+        self.queue.watch(self.control.wake_fd().as_raw_fd(), wake);
+    }
+
+    /// Ends the accepts; the listeners themselves are closed when the handler is told to drain.
+    pub(super) fn stop_accepting(&mut self) {
+        for index in 0..self.listeners.len() as u32 {
+            let token = Token { kind: Kind::Accept, generation: 0, index };
+            self.queue.cancel_token(token.encode());
+        }
+        self.resting_listeners.clear();
+    }
+
+    pub(super) fn arm_accept(&mut self, listener: u32) {
+        if let Some(socket) = self.listeners.get(listener as usize) {
+            let fd: RawFd = socket.as_raw_fd();
+            self.queue.accept(fd, Token { kind: Kind::Accept, generation: 0, index: listener });
+        }
+    }
+
+    /// Pauses accepting: the listener is out of descriptors, and asking again at once would spin.
+    pub(super) fn rest_listener(&mut self, listener: u32) {
+        self.resting_listeners.push(listener);
+        self.accept_at_ns = self.ops.now_ns + ACCEPT_PAUSE_NS;
+    }
+
+    /// The ring's part of a connection, made if the table is too short.
+    pub(super) fn conn_mut(&mut self, conn: ConnId) -> &mut Conn {
+        if conn.index() >= self.conns.len() {
+            self.conns.resize(conn.index() + 1, NO_CONN);
+        }
+        &mut self.conns[conn.index()]
+    }
+
+    pub(super) fn count_peak(&mut self) {
+        let open = self.ops.slots.len() as u64;
+        self.ops.stats.connections_peak = self.ops.stats.connections_peak.max(open);
+    }
+}

@@ -1,0 +1,127 @@
+//! The `io_uring` back end: one ring per shard.
+//!
+//! Each turn makes one `io_uring_enter`, which submits what the turn before produced and waits for
+//! completions. Receives are multishot into provided buffers, accepts multishot into direct
+//! descriptors. A send leaves with `MSG_DONTWAIT` and without a completion: when the syscall
+//! returns, either the socket took everything, and the memory is free, or a completion says how
+//! much is left, and the rest becomes the connection's backlog, sent in the ordinary way.
+//!
+//! - `setup`: the ring and its flags, with fallbacks; why there is none
+//! - `queue`: the submission side
+//! - `pool`: provided buffers
+//! - `token`: what a completion belongs to
+//! - `driver`: the turn: flush, enter, drain, settle
+//! - `complete`: what each completion leads to
+
+mod complete;
+mod driver;
+mod pool;
+mod queue;
+mod setup;
+mod token;
+
+use std::net::TcpListener;
+use std::sync::Arc;
+
+use io_uring::IoUring;
+
+use crate::{EngineError, EngineStats, Handler, ShardControl};
+use driver::Driver;
+use pool::BufferPool;
+pub use setup::UringReport;
+
+/// How a shard's ring is set up. Every feature can be switched off, to see what it is worth.
+#[derive(Debug, Clone)]
+pub struct UringOptions {
+    /// Entries of the submission queue; the completion queue has four times as many.
+    pub ring_entries: u32,
+    /// Provided buffers per shard: a power of two, at most 32,768. At least twice the largest
+    /// batch of completions, or receives must be armed again.
+    pub buffers: u16,
+    /// Bytes of a provided buffer.
+    pub buffer_size: u32,
+    /// Completions to wait for in one go. More saves syscalls and costs latency.
+    pub batch_wait: u32,
+    /// With `batch_wait` above 1: how long to wait for that many, in microseconds.
+    pub batch_wait_us: u32,
+    /// Keep connections in the ring's own file table: no process-wide descriptor per connection.
+    pub direct_descriptors: bool,
+    /// Arm accepts and receives once for many completions.
+    pub multishot: bool,
+    /// Work completions off only when the shard asks for them.
+    pub defer_taskrun: bool,
+    /// Size of the file table, capped by the limit on open files.
+    pub max_connections: u32,
+}
+
+impl Default for UringOptions {
+    fn default() -> Self {
+        Self {
+            ring_entries: 1024,
+            buffers: 1024,
+            buffer_size: 2048,
+            batch_wait: 1,
+            batch_wait_us: 0,
+            direct_descriptors: true,
+            multishot: true,
+            defer_taskrun: true,
+            max_connections: 1 << 20,
+        }
+    }
+}
+
+/// A ring that is set up, on the thread that will use it.
+pub(crate) struct Ring {
+    // Dropped first: the ring must be gone before the buffers that were registered with it.
+    io: IoUring,
+    pool: BufferPool,
+    options: UringOptions,
+    report: UringReport,
+    listeners: Vec<TcpListener>,
+    control: Arc<ShardControl>,
+}
+
+impl Ring {
+    /// Builds the ring of the calling thread's shard.
+    pub(crate) fn new(
+        options: &UringOptions,
+        listeners: Vec<TcpListener>,
+        control: Arc<ShardControl>,
+    ) -> Result<Self, EngineError> {
+        let (ring, mut report) = setup::build(options)?;
+        let failed = |what| move |source| EngineError::UringSetup { what, source };
+        let mut pool = BufferPool::new(options.buffers, options.buffer_size);
+        // SAFETY: the pool is kept beside the ring and dropped after it.
+        unsafe { pool.register(&ring.submitter()) }.map_err(failed("provided buffers"))?;
+        if options.direct_descriptors {
+            let limit = u32::try_from(crate::raise_nofile_limit()).unwrap_or(u32::MAX);
+            ring.submitter()
+                .register_files_sparse(options.max_connections.min(limit))
+                .map_err(failed("the file table"))?;
+            report.direct_descriptors = true;
+        }
+        Ok(Self { io: ring, pool, options: options.clone(), report, listeners, control })
+    }
+
+    pub(crate) fn report(&self) -> &UringReport {
+        &self.report
+    }
+
+    /// Runs the shard until it is stopped, or drained of its last connection.
+    pub(crate) fn run<H: Handler>(self, handler: &mut H) -> Result<EngineStats, EngineError> {
+        let Self { io: mut ring, mut pool, options, report, listeners, control } = self;
+        let (mut submitter, sq, cq) = ring.split();
+        // An old kernel goes without.
+        let _ = submitter.register_ring_fd();
+        let mut driver =
+            Driver::new(&options, &report, submitter, sq, cq, &mut pool, listeners, &control);
+        let outcome = driver.run(handler);
+        let (stats, quiet) = driver.finish();
+        if !quiet {
+            // The kernel may still write to the buffers: keep them for good rather than free them.
+            drop(ring);
+            std::mem::forget(pool);
+        }
+        outcome.map(|()| stats)
+    }
+}

@@ -1,0 +1,304 @@
+//! The submission side: one method per operation, and the one syscall that submits and waits.
+
+use std::collections::VecDeque;
+use std::io;
+use std::os::fd::RawFd;
+use std::time::Duration;
+
+use io_uring::squeue::{Entry, Flags};
+use io_uring::types::{CancelBuilder, DestinationSlot, Fd, Fixed, SubmitArgs, Timespec};
+use io_uring::{SubmissionQueue, Submitter, opcode};
+use socket2::SockAddr;
+
+use super::pool::BufferPool;
+use super::token::Token;
+
+/// How long to wait for completions.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Wait {
+    /// Completions that end the wait.
+    pub(super) want: u32,
+    /// Return with fewer than `want`, but at least one, after this.
+    pub(super) min_wait_us: u32,
+    /// Return with none after this; `None`: never.
+    pub(super) timeout_ns: Option<u64>,
+}
+
+/// A send in full, by which the kernel must not wait and of which we hear only if it fails.
+const AT_ONCE: i32 = libc::MSG_DONTWAIT | libc::MSG_WAITALL | libc::MSG_NOSIGNAL;
+/// A send that waits in the kernel until all is taken.
+const IN_FULL: i32 = libc::MSG_WAITALL | libc::MSG_NOSIGNAL;
+
+/// `TCP_NODELAY`'s value.
+static ONE: libc::c_int = 1;
+
+pub(super) struct Queue<'r> {
+    submitter: Submitter<'r>,
+    sq: SubmissionQueue<'r>,
+    /// Entries that found the queue full and the kernel unwilling; go first at the next chance.
+    spill: VecDeque<Entry>,
+    /// Whether connections are direct descriptors.
+    direct: bool,
+    /// Whether receives and accepts are multishot.
+    pub(super) multishot: bool,
+    buffer_bytes: u32,
+    /// System calls made.
+    pub(super) enters: u64,
+    /// Times the completion queue was found too short.
+    pub(super) overflows: u64,
+}
+
+impl<'r> Queue<'r> {
+    pub(super) fn new(
+        submitter: Submitter<'r>,
+        sq: SubmissionQueue<'r>,
+        direct: bool,
+        multishot: bool,
+        buffer_bytes: u32,
+    ) -> Self {
+        Self {
+            submitter,
+            sq,
+            spill: VecDeque::new(),
+            direct,
+            multishot,
+            buffer_bytes,
+            enters: 0,
+            overflows: 0,
+        }
+    }
+
+    /// Submits everything queued and waits, in one syscall.
+    pub(super) fn enter(&mut self, wait: Wait) -> io::Result<()> {
+        self.unspill();
+        let timeout = wait.timeout_ns.map(|ns| Timespec::from(Duration::from_nanos(ns)));
+        let mut args = SubmitArgs::new();
+        if let Some(timeout) = &timeout {
+            args = args.timespec(timeout);
+        }
+        if wait.min_wait_us > 0 {
+            args = args.min_wait_usec(wait.min_wait_us);
+        }
+        self.sq.sync();
+        self.enters += 1;
+        let result = self.submitter.submit_with_args(wait.want as usize, &args);
+        self.sq.sync();
+        self.overflows += u64::from(self.sq.cq_overflow());
+        match result {
+            Ok(_) => Ok(()),
+            Err(error) => match error.raw_os_error() {
+                // The wait timed out or a signal came: nothing is wrong.
+                // EBUSY: completions must be taken first. EAGAIN: memory was short for a moment.
+                // EBADR: completions were lost for want of memory; the deadlines will see to it.
+                Some(libc::ETIME | libc::EINTR | libc::EBUSY | libc::EAGAIN | libc::EBADR) => {
+                    Ok(())
+                }
+                _ => Err(error),
+            },
+        }
+    }
+
+    /// Whether the kernel has taken everything that was queued and holds back no completion.
+    pub(super) fn is_settled(&self) -> bool {
+        self.sq.is_empty() && self.spill.is_empty() && !self.sq.cq_overflow()
+    }
+
+    /// Submits without waiting, to make room.
+    fn submit(&mut self) {
+        self.sq.sync();
+        self.enters += 1;
+        // What the kernel does not take now stays queued for the next call.
+        let _ = self.submitter.submit();
+        self.sq.sync();
+    }
+
+    /// Moves spilled entries into the queue while there is room.
+    fn unspill(&mut self) {
+        while let Some(entry) = self.spill.pop_front() {
+            // SAFETY: the promise made to `push` for this entry still holds.
+            if unsafe { self.sq.push(&entry) }.is_err() {
+                self.spill.push_front(entry);
+                self.submit();
+                if self.sq.is_full() {
+                    return;
+                }
+            }
+        }
+    }
+
+    /// Queues an entry. It is submitted with the next [`Queue::enter`], or before if the queue is
+    /// full.
+    ///
+    /// # Safety
+    ///
+    /// What the entry points to must stay valid and untouched until the kernel is done with it.
+    #[inline]
+    unsafe fn push(&mut self, entry: Entry) {
+        if self.sq.is_full() {
+            self.submit();
+        }
+        // SAFETY: the caller's promise.
+        if !self.spill.is_empty() || unsafe { self.sq.push(&entry) }.is_err() {
+            self.spill.push_back(entry);
+        }
+    }
+
+    /// Queues an entry that points to no memory of ours.
+    #[inline]
+    fn push_plain(&mut self, entry: Entry) {
+        // SAFETY: every caller in this file builds an operation without pointers.
+        unsafe { self.push(entry) };
+    }
+
+    /// Marks an entry's descriptor as a direct one if connections are.
+    #[inline]
+    fn for_conn(&self, entry: Entry) -> Entry {
+        if self.direct { entry.flags(Flags::FIXED_FILE) } else { entry }
+    }
+
+    /// Accepts connections on `listener` into the file table (or as descriptors).
+    pub(super) fn accept(&mut self, listener: RawFd, token: Token) {
+        let entry = if self.multishot {
+            opcode::AcceptMulti::new(Fd(listener)).allocate_file_index(self.direct).build()
+        } else {
+            let slot = self.direct.then(DestinationSlot::auto_target);
+            // Null addresses: the peer's address is not asked for.
+            opcode::Accept::new(Fd(listener), std::ptr::null_mut(), std::ptr::null_mut())
+                .file_index(slot)
+                .build()
+        };
+        self.push_plain(entry.user_data(token.encode()));
+    }
+
+    /// Receives into provided buffers.
+    #[inline]
+    pub(super) fn receive(&mut self, fd: i32, token: u64) {
+        let entry = if self.multishot {
+            opcode::RecvMulti::new(Fd(fd), BufferPool::GROUP).build()
+        } else {
+            opcode::Recv::new(Fd(fd), std::ptr::null_mut(), self.buffer_bytes)
+                .buf_group(BufferPool::GROUP)
+                .build()
+                .flags(Flags::BUFFER_SELECT)
+        };
+        let entry = self.for_conn(entry);
+        self.push_plain(entry.user_data(token));
+    }
+
+    /// Sends what the socket takes at once. Completes inside the submitting syscall, and posts a
+    /// completion only if not everything was taken: with the bytes that were, or an errno.
+    ///
+    /// # Safety
+    ///
+    /// `bytes` must stay valid and untouched until the kernel has consumed the entry and, if a
+    /// completion was posted, that has been seen.
+    #[inline]
+    pub(super) unsafe fn send_at_once(&mut self, fd: i32, bytes: *const [u8], token: u64) {
+        let entry = opcode::Send::new(Fd(fd), bytes.cast(), bytes.len() as u32)
+            .flags(AT_ONCE)
+            .build()
+            .flags(Flags::SKIP_SUCCESS)
+            .user_data(token);
+        let entry = self.for_conn(entry);
+        // SAFETY: the caller's promise.
+        unsafe { self.push(entry) };
+    }
+
+    /// Sends all of `bytes`, waiting in the kernel for room. Always completes.
+    ///
+    /// # Safety
+    ///
+    /// `bytes` must stay valid and untouched until the completion has been seen.
+    pub(super) unsafe fn send_in_full(&mut self, fd: i32, bytes: *const [u8], token: u64) {
+        let entry = opcode::Send::new(Fd(fd), bytes.cast(), bytes.len() as u32)
+            .flags(IN_FULL)
+            .build()
+            .user_data(token);
+        let entry = self.for_conn(entry);
+        // SAFETY: the caller's promise.
+        unsafe { self.push(entry) };
+    }
+
+    /// Ends every operation on a connection and closes it, so that a FIN is sent: a close alone
+    /// would leave the socket to the armed receive.
+    pub(super) fn close(&mut self, fd: i32, cancel: bool) {
+        let (cancel_by, close) = if self.direct {
+            (CancelBuilder::fd(Fixed(fd as u32)), opcode::Close::new(Fixed(fd as u32)).build())
+        } else {
+            (CancelBuilder::fd(Fd(fd)), opcode::Close::new(Fd(fd)).build())
+        };
+        if cancel {
+            self.cancel(cancel_by.all());
+        }
+        let close = close.flags(Flags::SKIP_SUCCESS).user_data(Token::IGNORE);
+        self.push_plain(close);
+    }
+
+    /// Cancels the operation with this token.
+    pub(super) fn cancel_token(&mut self, token: u64) {
+        self.cancel(CancelBuilder::user_data(token));
+    }
+
+    /// Cancels everything on the ring.
+    pub(super) fn cancel_all(&mut self) {
+        self.cancel(CancelBuilder::any().all());
+    }
+
+    fn cancel(&mut self, what: CancelBuilder) {
+        let entry = opcode::AsyncCancel2::new(what).build().flags(Flags::SKIP_SUCCESS);
+        self.push_plain(entry.user_data(Token::IGNORE));
+    }
+
+    /// Half-closes a connection. The kernel does it on a helper thread, so it is for the rare
+    /// case.
+    pub(super) fn shutdown_write(&mut self, fd: i32) {
+        let entry = opcode::Shutdown::new(Fd(fd), libc::SHUT_WR).build();
+        let entry = self.for_conn(entry).flags(Flags::SKIP_SUCCESS).user_data(Token::IGNORE);
+        self.push_plain(entry);
+    }
+
+    /// Makes a TCP socket for `address`.
+    pub(super) fn socket(&mut self, address: &SockAddr, token: u64) {
+        // A direct descriptor has no close-on-exec flag to set; the kernel refuses it.
+        let cloexec = if self.direct { 0 } else { libc::SOCK_CLOEXEC };
+        let entry = opcode::Socket::new(
+            i32::from(address.family()),
+            libc::SOCK_STREAM | cloexec,
+            libc::IPPROTO_TCP,
+        )
+        .file_index(self.direct.then(DestinationSlot::auto_target))
+        .build();
+        self.push_plain(entry.user_data(token));
+    }
+
+    /// Connects a fresh socket, with `TCP_NODELAY` where the kernel (6.7) can set it from here.
+    ///
+    /// # Safety
+    ///
+    /// `address` must stay valid until the completion has been seen.
+    pub(super) unsafe fn connect(&mut self, fd: i32, address: *const SockAddr, token: u64) {
+        let nodelay = opcode::SetSockOpt::new(
+            Fd(fd),
+            libc::IPPROTO_TCP as u32,
+            libc::TCP_NODELAY as u32,
+            (&raw const ONE).cast(),
+            size_of::<libc::c_int>() as u32,
+        )
+        .build();
+        let nodelay = self.for_conn(nodelay).flags(Flags::SKIP_SUCCESS).user_data(Token::IGNORE);
+        // SAFETY: the option's value is a static.
+        unsafe { self.push(nodelay) };
+        // SAFETY: the caller keeps the address valid.
+        let (pointer, len) = unsafe { ((*address).as_ptr(), (*address).len()) };
+        let entry = opcode::Connect::new(Fd(fd), pointer.cast(), len).build();
+        let entry = self.for_conn(entry).user_data(token);
+        // SAFETY: the caller's promise.
+        unsafe { self.push(entry) };
+    }
+
+    /// Asks to be told whenever the shard's eventfd becomes readable.
+    pub(super) fn watch(&mut self, eventfd: RawFd, token: Token) {
+        let entry = opcode::PollAdd::new(Fd(eventfd), libc::POLLIN as u32).multi(true).build();
+        self.push_plain(entry.user_data(token.encode()));
+    }
+}
