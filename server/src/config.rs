@@ -1,0 +1,226 @@
+//! What the server is to do, checked against the machine it runs on.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use ringbench_engine::{EngineConfig, UringOptions, allowed_cores};
+use ringbench_http::Limits;
+
+use crate::flags::{Engine, Flags, LimitFlags, ShardCount, UringFlags};
+
+/// Everything [`start`](crate::start) needs to know.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// Where to listen; port 0 takes a free one.
+    pub listen: Vec<SocketAddr>,
+    /// Connections that may wait to be accepted, per shard and address.
+    pub backlog: i32,
+    /// The shards and their rings.
+    pub engine: EngineConfig,
+    /// What clients may send.
+    pub limits: Limits,
+    /// How long clients may take.
+    pub timeouts: Timeouts,
+    /// How long a drain may take.
+    pub drain_timeout: Duration,
+}
+
+/// How long clients may take.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Timeouts {
+    /// For a request head, from its first byte or the connection's start.
+    pub header: Duration,
+    /// For a body, between two pieces of it.
+    pub body: Duration,
+    /// Between requests.
+    pub keepalive: Duration,
+}
+
+impl Default for Timeouts {
+    /// nginx's.
+    fn default() -> Self {
+        Self {
+            header: Duration::from_secs(60),
+            body: Duration::from_secs(60),
+            keepalive: Duration::from_secs(75),
+        }
+    }
+}
+
+/// What is wrong with the command line: the caller's mistake, exit code 2.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ConfigError {
+    /// `--cores` names a core that this process may not run on.
+    NoSuchCore {
+        /// The core.
+        core: usize,
+        /// Those that could be named.
+        allowed: Vec<usize>,
+    },
+    /// `--listen` has the same address twice.
+    RepeatedAddress(SocketAddr),
+}
+
+impl std::fmt::Display for ConfigError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::NoSuchCore { core, allowed } => {
+                let allowed: Vec<String> = allowed.iter().map(ToString::to_string).collect();
+                write!(
+                    f,
+                    "--cores: core {core} is not among those this process may use ({})",
+                    allowed.join(",")
+                )
+            }
+            Self::RepeatedAddress(address) => {
+                write!(f, "--listen: {address} is given twice")
+            }
+        }
+    }
+}
+
+impl std::error::Error for ConfigError {}
+
+impl Config {
+    /// The configuration that `flags` ask for.
+    ///
+    /// # Errors
+    ///
+    /// What this machine does not allow, with the flag's name.
+    pub fn from_flags(flags: &Flags) -> Result<Self, ConfigError> {
+        Self::on_cores(flags, allowed_cores())
+    }
+
+    fn on_cores(flags: &Flags, allowed: Vec<usize>) -> Result<Self, ConfigError> {
+        for (position, &address) in flags.listen.iter().enumerate() {
+            if address.port() != 0 && flags.listen[..position].contains(&address) {
+                return Err(ConfigError::RepeatedAddress(address));
+            }
+        }
+        let cores = flags.cores.as_ref().map(|list| list.0.clone()).unwrap_or_default();
+        if let Some(&core) = cores.iter().find(|core| !allowed.contains(core)) {
+            return Err(ConfigError::NoSuchCore { core, allowed });
+        }
+        let in_use = if cores.is_empty() { allowed.len() } else { cores.len() };
+        let shards = match flags.shards {
+            ShardCount::Auto => in_use.max(1),
+            ShardCount::Count(count) => count.get(),
+        };
+        // There is one back end so far, so that the choice needs no carrying out.
+        let (Engine::Auto | Engine::Uring) = flags.engine;
+        Ok(Self {
+            listen: flags.listen.clone(),
+            backlog: flags.backlog,
+            engine: EngineConfig {
+                shards,
+                cores,
+                thread_name: "ringserve",
+                uring: uring_options(&flags.uring),
+            },
+            limits: limits(&flags.limits),
+            timeouts: Timeouts {
+                header: flags.limits.header_timeout,
+                body: flags.limits.body_timeout,
+                keepalive: flags.limits.keepalive_timeout,
+            },
+            drain_timeout: flags.drain_timeout,
+        })
+    }
+}
+
+fn limits(flags: &LimitFlags) -> Limits {
+    let default = Limits::default();
+    let max_head_bytes = flags.max_head_bytes as usize;
+    Limits {
+        max_head_bytes,
+        // A larger head is asked for because of long cookies or long targets.
+        max_target_bytes: default.max_target_bytes.max(max_head_bytes / 2),
+        max_body_bytes: flags.max_body_bytes,
+        ..default
+    }
+}
+
+fn uring_options(flags: &UringFlags) -> UringOptions {
+    UringOptions {
+        ring_entries: flags.ring_entries,
+        buffers: flags.buffers,
+        buffer_size: flags.buffer_size,
+        batch_wait: flags.batch_wait,
+        batch_wait_us: flags.batch_wait_us,
+        direct_descriptors: !flags.no_direct_descriptors,
+        multishot: !flags.no_multishot,
+        defer_taskrun: !flags.no_defer_taskrun,
+        max_connections: flags.max_connections,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    fn config(arguments: &str) -> Result<Config, ConfigError> {
+        let arguments = std::iter::once("ringserve").chain(arguments.split_whitespace());
+        Config::on_cores(&Flags::try_parse_from(arguments).unwrap(), vec![0, 1, 5])
+    }
+
+    #[test]
+    fn auto_is_one_shard_per_core_in_use() {
+        assert_eq!(config("").unwrap().engine.shards, 3);
+        assert_eq!(config("--cores 0,5").unwrap().engine.shards, 2);
+        assert_eq!(config("--cores 0,5 --shards 4").unwrap().engine.shards, 4);
+        assert_eq!(config("--cores 5,0").unwrap().engine.cores, [5, 0]);
+    }
+
+    #[test]
+    fn cores_must_be_there() {
+        let error = config("--cores 0-2").unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "--cores: core 2 is not among those this process may use (0,1,5)"
+        );
+    }
+
+    #[test]
+    fn an_address_can_be_given_once() {
+        let error = config("--listen 127.0.0.1:80 --listen 127.0.0.1:80").unwrap_err();
+        assert!(error.to_string().starts_with("--listen: 127.0.0.1:80"));
+        assert!(config("--listen 127.0.0.1:0 --listen 127.0.0.1:0").is_ok());
+    }
+
+    #[test]
+    fn every_ring_flag_reaches_the_ring() {
+        let options = config(
+            "--ring-entries 64 --buffers 128 --buffer-size 512 --batch-wait 9 --batch-wait-us 70 \
+             --max-connections 77 --no-direct-descriptors --no-multishot --no-defer-taskrun",
+        )
+        .unwrap()
+        .engine
+        .uring;
+        assert_eq!((options.ring_entries, options.buffers, options.buffer_size), (64, 128, 512));
+        assert_eq!(
+            (options.batch_wait, options.batch_wait_us, options.max_connections),
+            (9, 70, 77)
+        );
+        assert!(!(options.direct_descriptors || options.multishot || options.defer_taskrun));
+    }
+
+    #[test]
+    fn limits_and_times_are_taken_over() {
+        let config = config(
+            "--max-head-bytes 65536 --max-body-bytes 5 --header-timeout 1s --body-timeout 2s \
+             --keepalive-timeout 3s --drain-timeout 4s",
+        )
+        .unwrap();
+        assert_eq!(config.limits.max_head_bytes, 65_536);
+        assert_eq!(config.limits.max_target_bytes, 32_768);
+        assert_eq!(config.limits.max_body_bytes, 5);
+        let seconds = Duration::from_secs;
+        assert_eq!(
+            config.timeouts,
+            Timeouts { header: seconds(1), body: seconds(2), keepalive: seconds(3) }
+        );
+        assert_eq!(config.drain_timeout, seconds(4));
+    }
+}

@@ -1,0 +1,360 @@
+//! The command line: each flag with its meaning, its form and its test. Flags only check what can
+//! be checked from the text alone; what depends on the machine is [`Config`](crate::Config)'s.
+
+use std::net::SocketAddr;
+use std::num::NonZeroUsize;
+use std::time::Duration;
+
+use clap::{Parser, ValueEnum};
+use ringbench_engine::UringOptions;
+use ringbench_http::Limits;
+use ringbench_measure::units;
+
+/// A thread-per-core `io_uring` HTTP/1.1 server for extreme-throughput experiments.
+///
+/// Serves GET / and /plaintext, GET /json, POST /ping and POST /echo. Prints one line on stdout
+/// when it is ready; everything else goes to stderr. SIGTERM and SIGINT finish what was received
+/// and stop; a second one stops at once.
+#[derive(Debug, Clone, Parser)]
+#[command(name = "ringserve", version, max_term_width = 100)]
+pub struct Flags {
+    /// Address to listen on, such as `127.0.0.1:8080` or `[::1]:8080`; may be given several times.
+    /// Port 0 takes a free one
+    #[arg(
+        long,
+        value_name = "ADDR",
+        default_value = "127.0.0.1:8080",
+        value_parser = parse_address
+    )]
+    pub listen: Vec<SocketAddr>,
+
+    /// Number of shards, each a pinned thread with its own ring and listeners; `auto` is one per
+    /// core in use
+    #[arg(long, value_name = "N|auto", default_value = "auto", value_parser = parse_shards)]
+    pub shards: ShardCount,
+
+    /// Cores to pin the shards to in turn, such as 0,2-3 [default: all that are allowed]
+    #[arg(long, value_name = "LIST", value_parser = parse_cores)]
+    pub cores: Option<CoreList>,
+
+    /// How the shards talk to the kernel; `auto` takes the best that this machine allows
+    #[arg(long, value_enum, default_value_t = Engine::Auto)]
+    pub engine: Engine,
+
+    /// Connections that may wait to be accepted, per shard and address; the kernel lowers it to
+    /// net.core.somaxconn
+    #[arg(
+        long,
+        value_name = "N",
+        allow_negative_numbers = true,
+        default_value_t = 65_535,
+        value_parser = clap::value_parser!(i32).range(1..)
+    )]
+    pub backlog: i32,
+
+    /// How long a drain may take after SIGTERM or SIGINT before what is left is dropped
+    #[arg(long, value_name = "TIME", default_value = "30s", value_parser = parse_any_time)]
+    pub drain_timeout: Duration,
+
+    /// What clients may send, and how long they may take.
+    #[command(flatten)]
+    pub limits: LimitFlags,
+
+    /// How the rings are set up.
+    #[command(flatten)]
+    pub uring: UringFlags,
+}
+
+/// What clients may send, and how long they may take.
+#[derive(Debug, Clone, clap::Args)]
+#[command(next_help_heading = "Limits")]
+pub struct LimitFlags {
+    /// The longest request head; more is answered with 431
+    #[arg(
+        long,
+        value_name = "BYTES",
+        allow_negative_numbers = true,
+        default_value_t = Limits::default().max_head_bytes as u32,
+        value_parser = clap::value_parser!(u32).range(1024..=1 << 20)
+    )]
+    pub max_head_bytes: u32,
+
+    /// The longest request body; more is answered with 413
+    #[arg(
+        long,
+        value_name = "BYTES",
+        allow_negative_numbers = true,
+        default_value_t = Limits::default().max_body_bytes
+    )]
+    pub max_body_bytes: u64,
+
+    /// How long a request head may take, from its first byte (or from the connection's start) to
+    /// its last
+    #[arg(long, value_name = "TIME", default_value = "60s", value_parser = parse_time)]
+    pub header_timeout: Duration,
+
+    /// How long a request body, or a large last answer, may make no progress
+    #[arg(long, value_name = "TIME", default_value = "60s", value_parser = parse_time)]
+    pub body_timeout: Duration,
+
+    /// How long a connection may be idle between requests
+    #[arg(long, value_name = "TIME", default_value = "75s", value_parser = parse_time)]
+    pub keepalive_timeout: Duration,
+}
+
+/// How the rings are set up: sizes, and switches to measure what each feature is worth.
+#[derive(Debug, Clone, clap::Args)]
+#[command(next_help_heading = "io_uring")]
+pub struct UringFlags {
+    /// Submission queue entries of each ring
+    #[arg(
+        long,
+        value_name = "N",
+        allow_negative_numbers = true,
+        default_value_t = UringOptions::default().ring_entries,
+        value_parser = clap::value_parser!(u32).range(8..=32_768)
+    )]
+    pub ring_entries: u32,
+
+    /// Provided receive buffers of each shard, a power of two
+    #[arg(
+        long,
+        value_name = "N",
+        allow_negative_numbers = true,
+        default_value_t = UringOptions::default().buffers,
+        value_parser = parse_buffers
+    )]
+    pub buffers: u16,
+
+    /// Bytes of each receive buffer
+    #[arg(
+        long,
+        value_name = "BYTES",
+        allow_negative_numbers = true,
+        default_value_t = UringOptions::default().buffer_size,
+        value_parser = clap::value_parser!(u32).range(64..=1 << 20)
+    )]
+    pub buffer_size: u32,
+
+    /// Completions to wait for before a batch is handled; more saves CPU and costs latency
+    #[arg(
+        long,
+        value_name = "N",
+        allow_negative_numbers = true,
+        default_value_t = UringOptions::default().batch_wait,
+        value_parser = clap::value_parser!(u32).range(1..=4096)
+    )]
+    pub batch_wait: u32,
+
+    /// The longest wait, in microseconds, for --batch-wait completions once one has come
+    #[arg(
+        long,
+        value_name = "US",
+        allow_negative_numbers = true,
+        default_value_t = UringOptions::default().batch_wait_us,
+        value_parser = clap::value_parser!(u32).range(..=1_000_000)
+    )]
+    pub batch_wait_us: u32,
+
+    /// Connections that each shard can hold
+    #[arg(
+        long,
+        value_name = "N",
+        allow_negative_numbers = true,
+        default_value_t = UringOptions::default().max_connections,
+        value_parser = clap::value_parser!(u32).range(1..=1 << 20)
+    )]
+    pub max_connections: u32,
+
+    /// Use ordinary file descriptors instead of the ring's own table
+    #[arg(long)]
+    pub no_direct_descriptors: bool,
+
+    /// Accept and receive once per submission
+    #[arg(long)]
+    pub no_multishot: bool,
+
+    /// Let the kernel run completion work whenever it likes
+    #[arg(long)]
+    pub no_defer_taskrun: bool,
+}
+
+/// How many shards to run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ShardCount {
+    /// One per core in use.
+    Auto,
+    /// That many.
+    Count(NonZeroUsize),
+}
+
+/// Which back end carries the shards.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Engine {
+    /// The best that this machine allows.
+    Auto,
+    /// Linux `io_uring`.
+    Uring,
+}
+
+/// The value of `--cores`: core numbers in the order they were given.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CoreList(pub Vec<usize>);
+
+/// Above this a core number is a typing error.
+const MAX_CORE: usize = 4095;
+
+/// More shards than this are a typing error.
+const MAX_SHARDS: usize = 1024;
+
+/// No timeout is longer: the sum of it and any clock reading fits 64 bits of nanoseconds.
+const MAX_TIME: Duration = Duration::from_secs(24 * 3600);
+
+fn parse_address(text: &str) -> Result<SocketAddr, String> {
+    text.parse().map_err(|_| {
+        "expected an IP address and a port, such as 127.0.0.1:8080, 0.0.0.0:80 or [::1]:8080"
+            .to_owned()
+    })
+}
+
+fn parse_shards(text: &str) -> Result<ShardCount, String> {
+    if text == "auto" {
+        return Ok(ShardCount::Auto);
+    }
+    text.parse::<NonZeroUsize>()
+        .ok()
+        .filter(|count| count.get() <= MAX_SHARDS)
+        .map(ShardCount::Count)
+        .ok_or_else(|| format!("expected `auto` or a number from 1 to {MAX_SHARDS}"))
+}
+
+fn parse_cores(text: &str) -> Result<CoreList, String> {
+    let expected =
+        || format!("expected core numbers (up to {MAX_CORE}) and ranges of them, such as 0,2-3");
+    let number = |text: &str| {
+        text.trim().parse::<usize>().ok().filter(|&core| core <= MAX_CORE).ok_or_else(expected)
+    };
+    let mut cores = Vec::new();
+    for part in text.split(',') {
+        let (first, last) = match part.split_once('-') {
+            Some((first, last)) => (number(first)?, number(last)?),
+            None => (number(part)?, number(part)?),
+        };
+        if first > last {
+            return Err(format!("the range {part} runs backwards"));
+        }
+        for core in first..=last {
+            if cores.contains(&core) {
+                return Err(format!("core {core} is listed twice"));
+            }
+            cores.push(core);
+        }
+    }
+    Ok(CoreList(cores))
+}
+
+fn parse_buffers(text: &str) -> Result<u16, String> {
+    text.parse::<u16>()
+        .ok()
+        .filter(|&count| count.is_power_of_two() && (2..=32_768).contains(&count))
+        .ok_or_else(|| "expected a power of two from 2 to 32768".to_owned())
+}
+
+fn parse_any_time(text: &str) -> Result<Duration, String> {
+    let time = units::parse_duration(text).map_err(|error| error.to_string())?;
+    if time > MAX_TIME { Err("must not be longer than 24h".to_owned()) } else { Ok(time) }
+}
+
+fn parse_time(text: &str) -> Result<Duration, String> {
+    // The deadline wheel ticks in milliseconds.
+    parse_any_time(text).and_then(|time| {
+        if time < Duration::from_millis(1) {
+            Err("must be at least 1ms".to_owned())
+        } else {
+            Ok(time)
+        }
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+    use clap::error::ErrorKind;
+
+    use super::*;
+
+    fn parse(arguments: &[&str]) -> Result<Flags, clap::Error> {
+        Flags::try_parse_from(std::iter::once("ringserve").chain(arguments.iter().copied()))
+    }
+
+    #[test]
+    fn the_definition_is_consistent() {
+        Flags::command().debug_assert();
+    }
+
+    #[test]
+    fn defaults_are_those_of_the_contract() {
+        let flags = parse(&[]).unwrap();
+        assert_eq!(flags.listen, ["127.0.0.1:8080".parse().unwrap()]);
+        assert_eq!(flags.shards, ShardCount::Auto);
+        assert_eq!(flags.cores, None);
+        assert_eq!(flags.engine, Engine::Auto);
+        assert_eq!(flags.drain_timeout, Duration::from_secs(30));
+        assert_eq!(flags.limits.header_timeout, Duration::from_secs(60));
+        assert_eq!(flags.limits.body_timeout, Duration::from_secs(60));
+        assert_eq!(flags.limits.keepalive_timeout, Duration::from_secs(75));
+    }
+
+    #[test]
+    fn listen_can_be_repeated() {
+        let flags = parse(&["--listen", "0.0.0.0:80", "--listen=[::1]:0"]).unwrap();
+        assert_eq!(flags.listen, ["0.0.0.0:80".parse().unwrap(), "[::1]:0".parse().unwrap()]);
+    }
+
+    #[test]
+    fn core_lists_keep_their_order() {
+        assert_eq!(parse_cores("3,0-1").unwrap(), CoreList(vec![3, 0, 1]));
+        assert_eq!(parse_cores("0, 2").unwrap(), CoreList(vec![0, 2]));
+        for bad in ["", ",", "1,", "a", "3-1", "1-", "0,0", "0-2,1", "99999", "-1"] {
+            assert!(parse_cores(bad).is_err(), "{bad:?} was accepted");
+        }
+    }
+
+    #[test]
+    fn errors_name_the_flag() {
+        for arguments in [
+            ["--listen", "localhost"],
+            ["--listen", "127.0.0.1"],
+            ["--shards", "0"],
+            ["--shards", "many"],
+            ["--cores", "1-0"],
+            ["--engine", "kqueue"],
+            ["--backlog", "0"],
+            ["--buffers", "100"],
+            ["--buffers", "0"],
+            ["--buffer-size", "1"],
+            ["--ring-entries", "0"],
+            ["--batch-wait", "0"],
+            ["--batch-wait-us", "1000001"],
+            ["--max-head-bytes", "10"],
+            ["--max-body-bytes", "-1"],
+            ["--header-timeout", "0s"],
+            ["--body-timeout", "1x"],
+            ["--keepalive-timeout", "25h"],
+            ["--drain-timeout", ""],
+        ] {
+            let error = parse(&arguments).expect_err("a bad value was accepted");
+            assert!(error.to_string().contains(arguments[0]), "{arguments:?}: {error}");
+            assert_eq!(error.exit_code(), 2);
+        }
+        assert_eq!(parse(&["--frobnicate"]).unwrap_err().kind(), ErrorKind::UnknownArgument);
+    }
+
+    #[test]
+    fn times_have_units() {
+        assert_eq!(parse_time("1500ms").unwrap(), Duration::from_millis(1500));
+        assert_eq!(parse_time("2m").unwrap(), Duration::from_secs(120));
+        assert_eq!(parse_any_time("0s").unwrap(), Duration::ZERO);
+        assert!(parse_time("10us").is_err());
+    }
+}

@@ -1,0 +1,7 @@
+//! The `ringserve` program; see [`ringserve::cli`].
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    ringserve::cli::run()
+}

@@ -1,0 +1,103 @@
+//! From a configuration to running shards.
+
+use std::net::{SocketAddr, TcpListener};
+use std::sync::Arc;
+
+use ringbench_engine::{
+    EngineError, EngineStats, ShardControl, Shards, UringReport, listen, raise_nofile_limit,
+};
+
+use crate::config::Config;
+use crate::handler::{Counts, Server, Settings};
+
+/// A server that accepts connections.
+#[derive(Debug)]
+pub struct Running {
+    shards: Shards<Server>,
+    addresses: Vec<SocketAddr>,
+}
+
+/// What a server did, all shards together.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Summary {
+    /// What the program counted.
+    pub counts: Counts,
+    /// What the engine counted.
+    pub engine: EngineStats,
+}
+
+/// Opens the listeners and starts the shards; when it returns, connections are accepted.
+///
+/// # Errors
+///
+/// When an address cannot be listened on, or the engine cannot start.
+pub fn start(config: &Config) -> Result<Running, EngineError> {
+    raise_nofile_limit();
+    let shards = config.engine.shards;
+    let mut per_shard: Vec<Vec<TcpListener>> = (0..shards).map(|_| Vec::new()).collect();
+    let mut addresses = Vec::new();
+    for &address in &config.listen {
+        check_free(address)?;
+        let listeners = listen(address, config.backlog, shards)?;
+        let local = listeners[0].local_addr();
+        addresses.push(local.map_err(|source| EngineError::Listen { address, source })?);
+        for (own, listener) in per_shard.iter_mut().zip(listeners) {
+            own.push(listener);
+        }
+    }
+    let settings = Arc::new(Settings { limits: config.limits.clone(), timeouts: config.timeouts });
+    let make = move |_shard| Server::new(Arc::clone(&settings));
+    let shards = ringbench_engine::start(&config.engine, per_shard, make)?;
+    Ok(Running { shards, addresses })
+}
+
+/// Fails if somebody listens on `address` already. The shards share their port by `SO_REUSEPORT`,
+/// and so would a second server of the same user, unnoticed: each would get some of the
+/// connections.
+fn check_free(address: SocketAddr) -> Result<(), EngineError> {
+    if address.port() != 0 {
+        TcpListener::bind(address).map_err(|source| EngineError::Listen { address, source })?;
+    }
+    Ok(())
+}
+
+impl Running {
+    /// The addresses listened on, with the ports that were taken for port 0.
+    pub fn addresses(&self) -> &[SocketAddr] {
+        &self.addresses
+    }
+
+    /// What the kernel offered to the rings.
+    pub fn report(&self) -> &UringReport {
+        self.shards.report()
+    }
+
+    /// Handles by which any thread can drain or stop the shards.
+    pub fn controls(&self) -> Vec<Arc<ShardControl>> {
+        self.shards.controls()
+    }
+
+    /// Stops accepting and ends each connection after its last request.
+    pub fn drain(&self) {
+        self.controls().iter().for_each(|control| control.drain());
+    }
+
+    /// Drops everything.
+    pub fn stop(&self) {
+        self.controls().iter().for_each(|control| control.stop());
+    }
+
+    /// Waits until all shards have ended.
+    ///
+    /// # Errors
+    ///
+    /// When a shard failed.
+    pub fn join(self) -> Result<Summary, EngineError> {
+        let mut summary = Summary::default();
+        for shard in self.shards.join()? {
+            summary.counts.merge(shard.handler.counts());
+            summary.engine.merge(&shard.stats);
+        }
+        Ok(summary)
+    }
+}

@@ -1,0 +1,198 @@
+//! The program as a child process, and a plain HTTP client that shares no code with it.
+
+#![allow(dead_code, reason = "not every test program uses all of it")]
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Signal, kill_process};
+
+/// No step of a test takes this long unless it hangs.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
+
+/// A running ringserve, killed when dropped.
+pub(crate) struct Ringserve {
+    child: Child,
+    /// Held open, so that the child can write.
+    _stdout: BufReader<ChildStdout>,
+    pub(crate) ready_lines: Vec<String>,
+    pub(crate) addresses: Vec<SocketAddr>,
+}
+
+/// The program with `arguments`, not started yet.
+pub(crate) fn command(arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_ringserve"));
+    command.args(arguments).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command
+}
+
+impl Ringserve {
+    /// Starts it on a free port of the loopback, with two small rings.
+    pub(crate) fn start(arguments: &[&str]) -> Self {
+        Self::start_on(&["127.0.0.1:0"], arguments)
+    }
+
+    pub(crate) fn start_on(listen: &[&str], arguments: &[&str]) -> Self {
+        let mut all = vec!["--shards", "2", "--ring-entries", "64", "--buffers", "64"];
+        listen.iter().for_each(|address| all.extend(["--listen", address]));
+        all.extend(arguments);
+        let mut child = command(&all).stderr(Stdio::inherit()).spawn().unwrap();
+        let mut stdout = BufReader::new(child.stdout.take().unwrap());
+        let (mut ready_lines, mut addresses) = (Vec::new(), Vec::new());
+        for _ in listen {
+            let mut line = String::new();
+            stdout.read_line(&mut line).unwrap();
+            let address = line.split_whitespace().find_map(|word| word.strip_prefix("http://"));
+            addresses
+                .push(address.unwrap_or_else(|| panic!("no address: {line:?}")).parse().unwrap());
+            ready_lines.push(line);
+        }
+        Self { child, _stdout: stdout, ready_lines, addresses }
+    }
+
+    pub(crate) fn connect(&self) -> Client {
+        Client::connect(self.addresses[0])
+    }
+
+    pub(crate) fn signal(&self, signal: Signal) {
+        let pid = Pid::from_raw(self.child.id().try_into().unwrap()).unwrap();
+        kill_process(pid, signal).unwrap();
+    }
+
+    /// Waits for its end.
+    pub(crate) fn wait(&mut self) -> ExitStatus {
+        let start = Instant::now();
+        loop {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                return status;
+            }
+            assert!(start.elapsed() < PATIENCE, "the server does not end");
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+}
+
+impl Drop for Ringserve {
+    fn drop(&mut self) {
+        // It may have ended by itself.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// One connection.
+pub(crate) struct Client {
+    pub(crate) stream: TcpStream,
+    /// What was read beyond the last response.
+    pending: Vec<u8>,
+}
+
+/// A response, read by its Content-Length.
+#[derive(Debug)]
+pub(crate) struct Response {
+    pub(crate) status: u16,
+    pub(crate) head: String,
+    pub(crate) body: Vec<u8>,
+}
+
+impl Response {
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
+        self.head
+            .lines()
+            .filter_map(|line| line.split_once(": "))
+            .find(|(found, _)| found.eq_ignore_ascii_case(name))
+            .map(|(_, value)| value)
+    }
+
+    pub(crate) fn text(&self) -> &str {
+        str::from_utf8(&self.body).unwrap()
+    }
+}
+
+impl Client {
+    pub(crate) fn connect(address: SocketAddr) -> Self {
+        let stream = TcpStream::connect_timeout(&address, PATIENCE).unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        stream.set_write_timeout(Some(PATIENCE)).unwrap();
+        stream.set_nodelay(true).unwrap();
+        Self { stream, pending: Vec::new() }
+    }
+
+    pub(crate) fn send(&mut self, bytes: impl AsRef<[u8]>) {
+        self.stream.write_all(bytes.as_ref()).unwrap();
+    }
+
+    pub(crate) fn half_close(&self) {
+        self.stream.shutdown(Shutdown::Write).unwrap();
+    }
+
+    /// A response to anything but HEAD.
+    pub(crate) fn response(&mut self) -> Response {
+        let mut response = self.head();
+        let length = response.header("Content-Length").map_or(0, |text| text.parse().unwrap());
+        while self.pending.len() < length {
+            assert!(self.fill(), "the body ended early: {response:?}");
+        }
+        response.body = self.pending.drain(..length).collect();
+        response
+    }
+
+    /// A response without a body, whatever its Content-Length says.
+    pub(crate) fn head(&mut self) -> Response {
+        let end = loop {
+            if let Some(at) = self.pending.windows(4).position(|bytes| bytes == b"\r\n\r\n") {
+                break at + 4;
+            }
+            assert!(self.fill(), "the connection ended without a response: {:?}", self.pending);
+        };
+        let head = String::from_utf8(self.pending.drain(..end).collect()).unwrap();
+        assert!(head.starts_with("HTTP/1.1 "), "{head}");
+        Response { status: head[9..12].parse().unwrap(), head, body: Vec::new() }
+    }
+
+    /// Sends a request and reads its response.
+    pub(crate) fn exchange(&mut self, request: impl AsRef<[u8]>) -> Response {
+        self.send(request);
+        self.response()
+    }
+
+    /// The server has closed in an orderly way, and sent nothing more.
+    pub(crate) fn expect_end(&mut self) {
+        assert!(!self.fill() && self.pending.is_empty(), "more came: {:?}", self.pending);
+    }
+
+    fn fill(&mut self) -> bool {
+        let mut buffer = [0; 16 * 1024];
+        let count = self.stream.read(&mut buffer).unwrap();
+        self.pending.extend_from_slice(&buffer[..count]);
+        count > 0
+    }
+}
+
+/// A request with a body.
+pub(crate) fn post(path: &str, body: &[u8]) -> Vec<u8> {
+    let mut request =
+        format!("POST {path} HTTP/1.1\r\nHost: test\r\nContent-Length: {}\r\n\r\n", body.len())
+            .into_bytes();
+    request.extend_from_slice(body);
+    request
+}
+
+/// A request without a body.
+pub(crate) fn request(method: &str, path: &str) -> String {
+    format!("{method} {path} HTTP/1.1\r\nHost: test\r\n\r\n")
+}
+
+/// Bytes without a pattern that a mistake could hide in.
+pub(crate) fn noise(length: usize, mut seed: u64) -> Vec<u8> {
+    let mut next = || {
+        // xorshift64
+        seed ^= seed << 13;
+        seed ^= seed >> 7;
+        seed ^= seed << 17;
+        seed as u8
+    };
+    (0..length).map(|_| next()).collect()
+}

@@ -1,0 +1,156 @@
+//! The program as a process: arguments, signals, exit codes; and as a library.
+
+mod common;
+
+use std::net::TcpListener;
+use std::process::Output;
+
+use clap::Parser;
+use common::{Client, PATIENCE, Ringserve, command, noise, post, request};
+use ringserve::{Config, Flags};
+use rustix::process::Signal;
+
+#[test]
+fn a_drain_finishes_what_is_under_way() {
+    let mut server = Ringserve::start(&["--drain-timeout", "60s"]);
+    let mut idle = server.connect();
+    assert_eq!(idle.exchange(request("GET", "/")).status, 200);
+    let mut unused = server.connect();
+    let mut uploading = server.connect();
+    let body = noise(100_000, 3);
+    uploading.send("POST /echo HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\n");
+    uploading.send("Content-Length: 100000\r\n\r\n");
+    assert_eq!(uploading.head().status, 100);
+    uploading.send(&body[..50_000]);
+
+    server.signal(Signal::TERM);
+    // Their end shows that the drain has begun.
+    idle.expect_end();
+    unused.expect_end();
+    uploading.send(&body[50_000..]);
+    let response = uploading.response();
+    assert!(response.status == 200 && response.body == body);
+    assert_eq!(response.header("Connection"), Some("close"));
+    uploading.half_close();
+    uploading.expect_end();
+    assert_eq!(server.wait().code(), Some(0));
+    assert!(std::net::TcpStream::connect_timeout(&server.addresses[0], PATIENCE).is_err());
+}
+
+#[test]
+fn a_drain_loses_no_answer_of_busy_connections() {
+    let mut server = Ringserve::start(&[]);
+    let mut clients: Vec<Client> = (0..8).map(|_| server.connect()).collect();
+    let burst = request("GET", "/json").repeat(16);
+    for client in &mut clients {
+        client.send(&burst);
+    }
+    server.signal(Signal::INT);
+    for client in &mut clients {
+        for _ in 0..16 {
+            assert_eq!(client.response().status, 200);
+        }
+        client.half_close();
+        client.expect_end();
+    }
+    assert_eq!(server.wait().code(), Some(0));
+}
+
+#[test]
+fn a_second_signal_and_the_drain_timeout_stop_at_once() {
+    for arguments in [["--drain-timeout", "1h"], ["--drain-timeout", "200ms"]] {
+        let mut server = Ringserve::start(&arguments);
+        let mut idle = server.connect();
+        assert_eq!(idle.exchange(request("GET", "/")).status, 200);
+        let mut stuck = server.connect();
+        stuck.send(
+            "POST /echo HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 9\r\n\r\n",
+        );
+        assert_eq!(stuck.head().status, 100);
+        server.signal(Signal::TERM);
+        idle.expect_end();
+        if arguments[1] == "1h" {
+            server.signal(Signal::TERM);
+        }
+        assert_eq!(server.wait().code(), Some(0));
+    }
+}
+
+fn fails(arguments: &[&str]) -> (Option<i32>, String) {
+    let Output { status, stdout, stderr } = command(arguments).output().unwrap();
+    assert_eq!(stdout, b"", "stdout is for the line that says it is ready");
+    (status.code(), String::from_utf8(stderr).unwrap())
+}
+
+#[test]
+fn bad_arguments_exit_with_2_and_name_the_flag() {
+    for arguments in [
+        ["--listen", "localhost:http"],
+        ["--shards", "0"],
+        ["--cores", "4095"],
+        ["--buffers", "3"],
+        ["--engine", "epoll"],
+        ["--header-timeout", "soon"],
+    ] {
+        let (code, stderr) = fails(&arguments);
+        assert_eq!(code, Some(2), "{arguments:?}: {stderr}");
+        assert!(stderr.contains(arguments[0]), "{stderr}");
+    }
+}
+
+#[test]
+fn a_port_in_use_exits_with_1_and_names_the_address() {
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let other = Ringserve::start(&[]);
+    for address in [taken.local_addr().unwrap(), other.addresses[0]] {
+        let (code, stderr) = fails(&["--shards", "1", "--listen", &address.to_string()]);
+        assert_eq!(code, Some(1), "{stderr}");
+        assert!(stderr.contains(&format!("cannot listen on {address}")), "{stderr}");
+    }
+}
+
+#[test]
+fn help_and_version_go_to_stdout() {
+    let help = command(&["--help"]).output().unwrap();
+    assert_eq!(help.status.code(), Some(0));
+    let text = String::from_utf8(help.stdout).unwrap();
+    for flag in ["--listen", "--shards", "--cores", "--no-multishot", "--drain-timeout"] {
+        assert!(text.contains(flag), "{flag} is missing");
+    }
+    let version = command(&["--version"]).output().unwrap();
+    assert_eq!(
+        String::from_utf8(version.stdout).unwrap(),
+        format!("ringserve {}\n", env!("CARGO_PKG_VERSION"))
+    );
+}
+
+#[test]
+fn it_runs_as_a_library() {
+    let arguments = ["ringserve", "--listen", "127.0.0.1:0", "--shards", "2", "--buffers", "64"];
+    let flags = Flags::try_parse_from(arguments).unwrap();
+    let running = ringserve::start(&Config::from_flags(&flags).unwrap()).unwrap();
+    let mut client = Client::connect(running.addresses()[0]);
+    for sequence in 0..100 {
+        let body = format!("{{\"sequence\":{sequence}}}");
+        assert_eq!(client.exchange(post("/ping", body.as_bytes())).text(), body);
+    }
+    client.send("nonsense\r\n\r\n");
+    assert_eq!(client.response().status, 400);
+    drop(client);
+    running.drain();
+    let summary = running.join().unwrap();
+    assert_eq!((summary.counts.requests, summary.counts.refused), (100, 1));
+    assert_eq!(summary.engine.accepts, 1);
+}
+
+#[test]
+fn every_ring_feature_can_be_switched_off() {
+    for switch in ["--no-direct-descriptors", "--no-multishot", "--no-defer-taskrun"] {
+        let server = Ringserve::start(&[switch]);
+        let mut client = server.connect();
+        let body = noise(50_000, 7);
+        for _ in 0..3 {
+            assert!(client.exchange(post("/echo", &body)).body == body, "{switch}");
+        }
+    }
+}
