@@ -93,14 +93,7 @@ impl Counters {
             requests,
             bytes_read,
             bytes_written,
-            errors:
-                Errors {
-                    connect,
-                    read,
-                    write,
-                    timeout,
-                    status,
-                },
+            errors: Errors { connect, read, write, timeout, status },
             reconnects,
             opened,
             closed,
@@ -149,13 +142,7 @@ impl Counters {
             requests,
             bytes_read,
             bytes_written,
-            errors: Errors {
-                connect,
-                read,
-                write,
-                timeout,
-                status,
-            },
+            errors: Errors { connect, read, write, timeout, status },
             reconnects,
             opened,
             closed,
@@ -194,9 +181,7 @@ impl SharedCounters {
 
     /// What was published last.
     pub fn snapshot(&self) -> Counters {
-        Counters::from_words(std::array::from_fn(|i| {
-            self.words[i].load(Ordering::Relaxed)
-        }))
+        Counters::from_words(std::array::from_fn(|i| self.words[i].load(Ordering::Relaxed)))
     }
 }
 
@@ -211,13 +196,7 @@ mod tests {
             requests: 1,
             bytes_read: 2,
             bytes_written: 3,
-            errors: Errors {
-                connect: 4,
-                read: 5,
-                write: 6,
-                timeout: 7,
-                status: 8,
-            },
+            errors: Errors { connect: 4, read: 5, write: 6, timeout: 7, status: 8 },
             reconnects: 9,
             opened: 10,
             closed: 11,
@@ -250,11 +229,7 @@ mod tests {
 
     #[test]
     fn open_connections_never_underflow() {
-        let mut counters = Counters {
-            opened: 5,
-            closed: 2,
-            ..Counters::default()
-        };
+        let mut counters = Counters { opened: 5, closed: 2, ..Counters::default() };
         assert_eq!(counters.open(), 3);
         counters.closed = 6;
         assert_eq!(counters.open(), 0);

@@ -60,10 +60,7 @@ impl Histogram {
                 .unwrap_or_else(|_| {
                     unreachable!("constant bounds: 1 <= unit, 2 * unit <= highest")
                 });
-        Self {
-            buckets,
-            moments: Moments::default(),
-        }
+        Self { buckets, moments: Moments::default() }
     }
 
     /// Takes one latency in.
@@ -144,9 +141,7 @@ impl Histogram {
     /// How many latencies were above `threshold_ns`; those in the threshold's own bucket (0.1 %
     /// or 128 ns wide) do not count.
     pub fn count_above(&self, threshold_ns: u64) -> u64 {
-        let last_below = self
-            .buckets
-            .highest_equivalent(threshold_ns.min(Self::HIGHEST_NS));
+        let last_below = self.buckets.highest_equivalent(threshold_ns.min(Self::HIGHEST_NS));
         self.buckets
             .iter_recorded()
             .filter(|step| step.value_iterated_to() > last_below)
@@ -161,11 +156,7 @@ impl Histogram {
         self.buckets.iter_recorded().map(move |step| {
             let highest = step.value_iterated_to();
             // The last bucket also holds all that is longer than the histogram reaches.
-            let highest = if highest >= Self::HIGHEST_NS {
-                max
-            } else {
-                highest
-            };
+            let highest = if highest >= Self::HIGHEST_NS { max } else { highest };
             (highest.clamp(min, max), step.count_at_value())
         })
     }
@@ -200,11 +191,7 @@ fn rank_of(percent: f64, count: u64) -> u64 {
     let exact = percent.clamp(0.0, 100.0) / 100.0 * count as f64;
     // 99.9 % of 1000 is 999.0000000000001 in f64; rounding that up would skip a whole rank.
     let nearest = exact.round();
-    let rank = if (exact - nearest).abs() <= nearest * 1e-12 {
-        nearest
-    } else {
-        exact.ceil()
-    };
+    let rank = if (exact - nearest).abs() <= nearest * 1e-12 { nearest } else { exact.ceil() };
     (rank as u64).clamp(1, count.max(1))
 }
 
@@ -261,10 +248,7 @@ mod tests {
         for (percent, expected_ms) in [(50.0, 500), (75.0, 750), (90.0, 900), (99.9, 999)] {
             let got = histogram.percentile_ns(percent);
             let expected = expected_ms * 1_000_000;
-            assert!(
-                got >= expected && got - expected <= expected / 1_000,
-                "p{percent}: {got}"
-            );
+            assert!(got >= expected && got - expected <= expected / 1_000, "p{percent}: {got}");
         }
         assert_eq!(histogram.summary().p9999, 1_000_000.0);
         assert_eq!(histogram.summary().mean, 500_500.0);

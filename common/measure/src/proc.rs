@@ -69,11 +69,7 @@ pub struct Malformed {
 
 impl Malformed {
     fn at(self, path: &Path) -> ProcError {
-        ProcError::Malformed {
-            path: path.to_owned(),
-            expected: self.expected,
-            got: self.got,
-        }
+        ProcError::Malformed { path: path.to_owned(), expected: self.expected, got: self.got }
     }
 }
 
@@ -170,26 +166,18 @@ pub fn parse_schedstat(text: &str) -> Result<u64, Malformed> {
 /// When a field is missing (but for `VmRSS`) or is not a number.
 pub fn parse_status(text: &str) -> Result<Status, Malformed> {
     let field = |name: &str| {
-        text.lines()
-            .find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))
-            .map(str::trim)
+        text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':')).map(str::trim)
     };
     let number = |name: &str, expected: &'static str| {
         let got = field(name).unwrap_or_default();
-        got.parse::<u64>().map_err(|_| Malformed {
-            expected,
-            got: got.to_owned(),
-        })
+        got.parse::<u64>().map_err(|_| Malformed { expected, got: got.to_owned() })
     };
     let rss_kib = match field("VmRSS") {
         None => 0,
         Some(got) => got
             .strip_suffix("kB")
             .and_then(|kib| kib.trim().parse::<u64>().ok())
-            .ok_or(Malformed {
-                expected: "`VmRSS:` with a size in kB",
-                got: got.to_owned(),
-            })?,
+            .ok_or(Malformed { expected: "`VmRSS:` with a size in kB", got: got.to_owned() })?,
     };
     Ok(Status {
         rss_bytes: rss_kib * 1_024,
@@ -222,14 +210,9 @@ fn failed(path: &Path, source: io::Error) -> ProcError {
     /// "No such process": what reading an open file of an ended process gives on Linux.
     const ESRCH: i32 = 3;
     if source.kind() == io::ErrorKind::NotFound || source.raw_os_error() == Some(ESRCH) {
-        ProcError::Gone {
-            path: path.to_owned(),
-        }
+        ProcError::Gone { path: path.to_owned() }
     } else {
-        ProcError::Read {
-            path: path.to_owned(),
-            source,
-        }
+        ProcError::Read { path: path.to_owned(), source }
     }
 }
 
@@ -278,11 +261,7 @@ mod tests {
         let status = parse_status(STATUS).unwrap();
         assert_eq!(status.rss_bytes, 8_420 * 1_024);
         assert_eq!(
-            (
-                status.threads,
-                status.voluntary_switches,
-                status.involuntary_switches
-            ),
+            (status.threads, status.voluntary_switches, status.involuntary_switches),
             (3, 150, 7)
         );
     }
@@ -300,10 +279,7 @@ mod tests {
         let error = parse_status(&STATUS.replace("Threads", "Strands")).unwrap_err();
         assert_eq!(error.expected, "`Threads:` with a number");
         let message = error.at(Path::new("/proc/7/status")).to_string();
-        assert_eq!(
-            message,
-            "/proc/7/status: expected `Threads:` with a number, got ``"
-        );
+        assert_eq!(message, "/proc/7/status: expected `Threads:` with a number, got ``");
     }
 
     #[test]
@@ -318,10 +294,7 @@ mod tests {
         let sample = sample_folder(&folder.0).unwrap();
         assert_eq!(sample.cpu_ns, 1_500);
         assert_eq!(sample.threads, 3);
-        assert_eq!(
-            (sample.voluntary_switches, sample.involuntary_switches),
-            (300, 14)
-        );
+        assert_eq!((sample.voluntary_switches, sample.involuntary_switches), (300, 14));
     }
 
     #[test]
@@ -340,10 +313,7 @@ mod tests {
         folder.write("status", STATUS);
         folder.write("task/10/schedstat", "many 0 0\n");
         let message = sample_folder(&folder.0).unwrap_err().to_string();
-        assert!(
-            message.contains("task/10/schedstat") && message.contains("`many`"),
-            "{message}"
-        );
+        assert!(message.contains("task/10/schedstat") && message.contains("`many`"), "{message}");
     }
 
     #[test]

@@ -17,13 +17,7 @@ pub struct Moments {
 
 impl Default for Moments {
     fn default() -> Self {
-        Self {
-            count: 0,
-            min: u64::MAX,
-            max: 0,
-            sum: 0,
-            sum_squares: 0,
-        }
+        Self { count: 0, min: u64::MAX, max: 0, sum: 0, sum_squares: 0 }
     }
 }
 
@@ -90,9 +84,7 @@ impl Moments {
         // this formula in floating point happens exactly.
         let count = u128::from(self.count);
         let (quotient, rest) = (self.sum / count, self.sum % count);
-        let integers = quotient
-            .saturating_mul(self.sum)
-            .saturating_add(quotient * rest);
+        let integers = quotient.saturating_mul(self.sum).saturating_add(quotient * rest);
         let whole = self.sum_squares.saturating_sub(integers);
         let deviations = whole as f64 - (rest * rest) as f64 / self.count as f64;
         (deviations.max(0.0) / (self.count - 1) as f64).sqrt()
@@ -145,18 +137,13 @@ impl RateSamples {
     pub fn new() -> Self {
         let buckets = Buckets::new_with_bounds(1, Self::HIGHEST_PER_SEC, 2)
             .unwrap_or_else(|_| unreachable!("constant bounds: 1 < highest, 2 digits"));
-        Self {
-            moments: Moments::default(),
-            buckets,
-        }
+        Self { moments: Moments::default(), buckets }
     }
 
     /// Takes in the rate of one time slice.
     pub fn record(&mut self, requests_per_sec: u64) {
         self.moments.record(requests_per_sec);
-        let recorded = self
-            .buckets
-            .record(requests_per_sec.min(Self::HIGHEST_PER_SEC));
+        let recorded = self.buckets.record(requests_per_sec.min(Self::HIGHEST_PER_SEC));
         debug_assert!(recorded.is_ok(), "clamped to the bounds");
     }
 
@@ -200,11 +187,7 @@ impl RateSampler {
 
     /// Starts the first slice at `now_ns` with no request.
     pub fn new(now_ns: u64) -> Self {
-        Self {
-            samples: RateSamples::new(),
-            slice_start_ns: now_ns,
-            slice_start_requests: 0,
-        }
+        Self { samples: RateSamples::new(), slice_start_ns: now_ns, slice_start_requests: 0 }
     }
 
     /// To be called often (each turn of the loop) with the requests completed since the start;
@@ -294,10 +277,7 @@ mod tests {
         sampler.observe(225_001_000, 1_500); // 500 in 100 ms
         let rates = sampler.finish(230_000_000, 1_900); // an unfinished slice is dropped
         let moments = rates.moments();
-        assert_eq!(
-            (moments.count(), moments.max(), moments.min()),
-            (2, 8_000, 5_000)
-        );
+        assert_eq!((moments.count(), moments.max(), moments.min()), (2, 8_000, 5_000));
         assert_eq!(moments.mean(), 6_500.0);
     }
 
@@ -313,10 +293,7 @@ mod tests {
     #[test]
     fn a_run_shorter_than_a_slice_is_one_sample() {
         let samples = RateSampler::new(0).finish(2_000_000, 100);
-        assert_eq!(
-            (samples.moments().count(), samples.moments().max()),
-            (1, 50_000)
-        );
+        assert_eq!((samples.moments().count(), samples.moments().max()), (1, 50_000));
         assert_eq!(RateSampler::new(0).finish(0, 0).moments().count(), 0);
     }
 

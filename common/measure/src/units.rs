@@ -13,26 +13,10 @@ struct Ladder {
     above: &'static [&'static str],
 }
 
-const MICROSECONDS: Ladder = Ladder {
-    step: 1_000.0,
-    base: "us",
-    above: &["ms"],
-};
-const SECONDS: Ladder = Ladder {
-    step: 60.0,
-    base: "s",
-    above: &["m"],
-};
-const BINARY: Ladder = Ladder {
-    step: 1_024.0,
-    base: "",
-    above: &["K", "M", "G", "T"],
-};
-const METRIC: Ladder = Ladder {
-    step: 1_000.0,
-    base: "",
-    above: &["k", "M", "G", "T"],
-};
+const MICROSECONDS: Ladder = Ladder { step: 1_000.0, base: "us", above: &["ms"] };
+const SECONDS: Ladder = Ladder { step: 60.0, base: "s", above: &["m"] };
+const BINARY: Ladder = Ladder { step: 1_024.0, base: "", above: &["K", "M", "G", "T"] };
+const METRIC: Ladder = Ladder { step: 1_000.0, base: "", above: &["k", "M", "G", "T"] };
 
 impl Ladder {
     fn format(&self, value: f64, decimals: usize) -> String {
@@ -79,12 +63,7 @@ pub fn duration_s(value_s: f64) -> String {
 /// Where wrk would cut off the end of a number that is too long for its column (`1000.00ms` to
 /// `1000.00m`, which reads as minutes), the column grows instead.
 pub fn cell(text: &str, width: usize) -> String {
-    let letters = text
-        .chars()
-        .rev()
-        .take(2)
-        .filter(char::is_ascii_alphabetic)
-        .count();
+    let letters = text.chars().rev().take(2).filter(char::is_ascii_alphabetic).count();
     let blanks = 2 - letters;
     let width = width.saturating_sub(blanks);
     format!("{text:>width$}{:blanks$}", "")
@@ -146,9 +125,7 @@ pub fn parse_duration(text: &str) -> Result<Duration, UnitError> {
         _ => return Err(number.unknown_unit(DURATION_EXPECTED)),
     };
     // What lies below a nanosecond is dropped: no clock here could tell.
-    number
-        .times(unit_ns)
-        .map(|(whole_ns, _)| Duration::from_nanos(whole_ns))
+    number.times(unit_ns).map(|(whole_ns, _)| Duration::from_nanos(whole_ns))
 }
 
 /// Reads a count: a number and `k`, `M`, `G` or `T` in either case, in steps of 1000.
@@ -168,9 +145,7 @@ pub fn parse_count(text: &str) -> Result<u64, UnitError> {
     };
     match number.times(unit)? {
         (whole, true) => Ok(whole),
-        (_, false) => Err(UnitError::NotWhole {
-            text: text.to_owned(),
-        }),
+        (_, false) => Err(UnitError::NotWhole { text: text.to_owned() }),
     }
 }
 
@@ -184,10 +159,7 @@ struct Number<'a> {
 
 impl<'a> Number<'a> {
     fn split(text: &'a str, expected: &'static str) -> Result<Self, UnitError> {
-        let not_a_number = || UnitError::NotANumber {
-            text: text.to_owned(),
-            expected,
-        };
+        let not_a_number = || UnitError::NotANumber { text: text.to_owned(), expected };
         let (whole, rest) = split_digits(text.trim());
         let (decimals, unit) = match rest.strip_prefix('.') {
             Some(rest) => split_digits(rest),
@@ -197,44 +169,27 @@ impl<'a> Number<'a> {
         if whole.is_empty() || dot_without_decimals {
             return Err(not_a_number());
         }
-        Ok(Self {
-            text,
-            whole,
-            decimals,
-            unit: unit.trim_start(),
-        })
+        Ok(Self { text, whole, decimals, unit: unit.trim_start() })
     }
 
     /// The number times `unit`, rounded down, and whether nothing was lost by that. Decimal
     /// arithmetic: 0.1 s is 100,000,000 ns and not one less.
     fn times(&self, unit: u64) -> Result<(u64, bool), UnitError> {
-        let too_large = || UnitError::TooLarge {
-            text: self.text.to_owned(),
-        };
+        let too_large = || UnitError::TooLarge { text: self.text.to_owned() };
         let whole: u64 = self.whole.parse().map_err(|_| too_large())?;
         let significant = self.decimals.trim_end_matches('0');
         // 10^18 times the largest unit fits 128 bits; further decimals are below any unit's grain.
         let kept = &significant[..significant.len().min(18)];
-        let fraction: u128 = if kept.is_empty() {
-            0
-        } else {
-            kept.parse().unwrap_or(0)
-        };
+        let fraction: u128 = if kept.is_empty() { 0 } else { kept.parse().unwrap_or(0) };
         let scale = 10_u128.pow(kept.len() as u32);
         let product = fraction * u128::from(unit);
         let total = u128::from(whole) * u128::from(unit) + product / scale;
         let exact = product.is_multiple_of(scale) && kept.len() == significant.len();
-        u64::try_from(total)
-            .map(|total| (total, exact))
-            .map_err(|_| too_large())
+        u64::try_from(total).map(|total| (total, exact)).map_err(|_| too_large())
     }
 
     fn unknown_unit(&self, expected: &'static str) -> UnitError {
-        UnitError::UnknownUnit {
-            text: self.text.to_owned(),
-            unit: self.unit.to_owned(),
-            expected,
-        }
+        UnitError::UnknownUnit { text: self.text.to_owned(), unit: self.unit.to_owned(), expected }
     }
 }
 
@@ -324,11 +279,7 @@ mod tests {
             ("0.3333333333333333333333h", 1_199_999_999_999),
             (" 10 s ", 10_000_000_000),
         ] {
-            assert_eq!(
-                parse_duration(text),
-                Ok(Duration::from_nanos(expected_ns)),
-                "{text}"
-            );
+            assert_eq!(parse_duration(text), Ok(Duration::from_nanos(expected_ns)), "{text}");
         }
     }
 
@@ -360,10 +311,7 @@ mod tests {
         );
         for text in ["", "s", "-1s", ".5s", "5.s", "five", "+1"] {
             let message = duration(text);
-            assert!(
-                message.starts_with(&format!("`{text}` is not a number")),
-                "{message}"
-            );
+            assert!(message.starts_with(&format!("`{text}` is not a number")), "{message}");
         }
         assert!(duration("1 2").contains("unknown unit `2`"));
         assert!(duration("1é").contains("unknown unit `é`"));
@@ -374,10 +322,7 @@ mod tests {
             count("1.0000000000000000001T"),
             "`1.0000000000000000001T` is not a whole number"
         );
-        assert_eq!(
-            count("18446744073709551616"),
-            "`18446744073709551616` is too large"
-        );
+        assert_eq!(count("18446744073709551616"), "`18446744073709551616` is too large");
         assert_eq!(count("99999999999T"), "`99999999999T` is too large");
     }
 

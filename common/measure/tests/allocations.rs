@@ -26,10 +26,6 @@ fn recording_does_not_allocate() {
     histogram.reset();
     let change = region.change();
 
-    assert_eq!(
-        (change.allocations, change.reallocations),
-        (0, 0),
-        "{change:?}"
-    );
+    assert_eq!((change.allocations, change.reallocations), (0, 0), "{change:?}");
     assert_eq!((merged.count(), shared.snapshot().requests), (64, 64));
 }

@@ -1,0 +1,221 @@
+//! Puts what the shards leave behind together into one report.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use ringbench_engine::EngineStats;
+use ringbench_measure::{Counters, Histogram, RateSamples};
+
+use crate::config::Config;
+use crate::report::{EngineCounts, Extent, RunReport};
+use crate::tally::{Ledger, Tally, Trouble};
+
+/// What one shard leaves behind.
+#[derive(Debug)]
+pub struct ShardResult {
+    /// What it measured.
+    pub tally: Tally,
+    /// What its engine counted.
+    pub engine: EngineStats,
+}
+
+/// All shards of a run in one.
+#[derive(Debug)]
+pub struct Collected {
+    /// Counters, summed up.
+    pub counters: Counters,
+    /// Ledgers, summed up.
+    pub ledger: Ledger,
+    /// The first thing that went wrong on any shard.
+    pub first_trouble: Option<Trouble>,
+    latency: Histogram,
+    rates: RateSamples,
+    engine: EngineStats,
+    cpu_ns: Vec<u64>,
+    duration_ns: u64,
+    gave_up: bool,
+}
+
+impl Collected {
+    /// Merges the shards of a run that began at `start_ns`. `latency` holds what they handed over
+    /// before its end.
+    pub fn new(shards: Vec<ShardResult>, start_ns: u64, latency: Histogram) -> Self {
+        let mut all = Self {
+            counters: Counters::default(),
+            ledger: Ledger::default(),
+            first_trouble: None,
+            latency,
+            rates: RateSamples::new(),
+            engine: EngineStats::default(),
+            cpu_ns: Vec::new(),
+            duration_ns: 0,
+            gave_up: false,
+        };
+        let mut first_trouble: Option<(u64, Trouble)> = None;
+        for ShardResult { tally, engine } in shards {
+            let ended_ns = tally.ended_ns.unwrap_or(start_ns);
+            all.duration_ns = all.duration_ns.max(ended_ns.saturating_sub(start_ns));
+            all.rates.merge(&tally.rates.finish(ended_ns, tally.counters.requests));
+            all.counters.merge(&tally.counters);
+            all.ledger.merge(&tally.ledger);
+            all.latency.merge(&tally.latency);
+            all.engine.merge(&engine);
+            all.cpu_ns.push(engine.cpu_ns);
+            all.gave_up |= tally.gave_up;
+            if let Some(trouble) = tally.first_trouble
+                && first_trouble.as_ref().is_none_or(|first| trouble.0 < first.0)
+            {
+                first_trouble = Some(trouble);
+            }
+        }
+        all.first_trouble = first_trouble.map(|(_, trouble)| trouble);
+        all
+    }
+
+    /// The report. `warnings` come before those that follow from the figures.
+    pub fn report(
+        self,
+        config: &Config,
+        interrupted: bool,
+        mut warnings: Vec<String>,
+    ) -> RunReport {
+        if self.gave_up {
+            warnings.push("given up: no response came any more".to_owned());
+        }
+        // A thread that is not finished with its rings uses some time before and after the run.
+        let wall_ns = self.duration_ns.max(1) as f64;
+        let share = |cpu_ns: &u64| (*cpu_ns as f64 / wall_ns).min(1.0);
+        RunReport {
+            url: config.url.as_str().to_owned(),
+            shards: config.threads,
+            connections_wanted: config.connections as u64,
+            connections_peak: self.ledger.peak,
+            extent: match (config.ending.requests, config.ending.duration) {
+                (Some(requests), _) => Extent::Requests(requests),
+                (None, duration) => Extent::Time(duration.unwrap_or(Duration::ZERO)),
+            },
+            duration_us: self.duration_ns / 1_000,
+            interrupted,
+            pipeline_depth: config.pipeline,
+            show_latency: config.latency,
+            notes: notes(&self.ledger, config),
+            counters: self.counters,
+            latency: self.latency,
+            rates: self.rates,
+            loader_cpu_ns: Some(self.cpu_ns.iter().sum()),
+            shard_core_shares: self.cpu_ns.iter().map(share).collect(),
+            engine: EngineCounts {
+                enters: self.engine.enters,
+                completions: self.engine.completions,
+                enobufs: self.engine.enobufs,
+                cq_overflows: self.engine.cq_overflows,
+            },
+            warnings,
+        }
+    }
+
+    /// Why there is not one complete response, if so.
+    pub fn failure(&self, address: SocketAddr, timeout: Duration) -> Option<String> {
+        if self.counters.requests > 0 {
+            return None;
+        }
+        Some(self.first_trouble.as_ref().map_or_else(
+            || "the run ended before the first response was complete".to_owned(),
+            |trouble| trouble.describe(address, timeout),
+        ))
+    }
+}
+
+/// What the ledger has to tell.
+fn notes(ledger: &Ledger, config: &Config) -> Vec<String> {
+    let mut notes = Vec::new();
+    let mut note = |count: u64, what: &str| {
+        if count > 0 {
+            notes.push(format!("{count} {what}"));
+        }
+    };
+    note(ledger.closed_by_server, "connections were closed by the server, which it may do");
+    note(ledger.resets, "connections were reset by the server");
+    note(ledger.refused, "connections were refused");
+    note(ledger.connect_timeouts, "connections could not be opened within --timeout");
+    note(ledger.lost, "requests went unanswered because their connection ended");
+    if config.uring.batch_wait > 1 {
+        notes.push(format!(
+            "--batch-wait {}: responses were left waiting for others, up to {} us each, and the \
+             latencies include that",
+            config.uring.batch_wait, config.uring.batch_wait_us
+        ));
+    }
+    notes
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::Parser;
+
+    use crate::flags::Flags;
+
+    const SECOND: u64 = 1_000_000_000;
+
+    fn shard(responses: u64, ended_ns: u64) -> ShardResult {
+        let mut tally = Tally::new();
+        (0..responses).for_each(|_| tally.response(200, 1_000_000));
+        tally.ended_ns = Some(ended_ns);
+        tally.ledger.peak = 5;
+        ShardResult { tally, engine: EngineStats { cpu_ns: SECOND / 2, ..EngineStats::default() } }
+    }
+
+    fn config(args: &str) -> Config {
+        let words = ["ringload"].into_iter().chain(args.split_whitespace());
+        Flags::try_parse_from(words).and_then(Flags::config).unwrap()
+    }
+
+    #[test]
+    fn shards_add_up_and_the_last_one_ends_the_run() {
+        let shards = vec![shard(300, 10 + SECOND), shard(500, 10 + 2 * SECOND)];
+        let mut handed_over = Histogram::new();
+        handed_over.record(2_000_000);
+        let all = Collected::new(shards, 10, handed_over);
+        let report = all.report(&config("-t 2 http://h"), false, Vec::new());
+        assert_eq!((report.duration_us, report.counters.requests), (2_000_000, 800));
+        assert_eq!((report.latency.count(), report.latency.max_ns()), (801, 2_000_000));
+        assert_eq!((report.connections_peak, report.connections_wanted), (10, 10));
+        assert_eq!(
+            (report.loader_cpu_ns, report.shard_core_shares),
+            (Some(SECOND), vec![0.25, 0.25])
+        );
+        assert_eq!(report.extent, Extent::Time(Duration::from_secs(10)));
+    }
+
+    #[test]
+    fn the_earliest_trouble_explains_a_run_without_a_response() {
+        let address = "127.0.0.1:1".parse().unwrap();
+        let failure = |shards| {
+            let all = Collected::new(shards, 0, Histogram::new());
+            all.failure(address, Duration::from_secs(2))
+        };
+        let (mut late, mut early) = (shard(0, SECOND), shard(0, SECOND));
+        late.tally.trouble(7, Trouble::Truncated, 1);
+        early.tally.trouble(5, Trouble::Timeout, 1);
+        assert_eq!(failure(vec![late, early]).unwrap(), "127.0.0.1:1 gave no response in 2s");
+        assert!(failure(vec![shard(0, 1)]).unwrap().contains("before the first response"));
+        let mut partly = shard(1, SECOND);
+        partly.tally.trouble(5, Trouble::Timeout, 1);
+        assert_eq!(failure(vec![partly]), None);
+    }
+
+    #[test]
+    fn a_run_that_was_given_up_says_so() {
+        let mut silent = shard(0, SECOND);
+        silent.tally.gave_up = true;
+        silent.tally.ledger.lost = 3;
+        let all = Collected::new(vec![silent], 0, Histogram::new());
+        let report =
+            all.report(&config("-n 5 --batch-wait 8 http://h"), true, vec!["first".into()]);
+        assert_eq!(report.warnings, ["first", "given up: no response came any more"]);
+        assert_eq!(report.notes.len(), 2, "{:?}", report.notes);
+        assert_eq!(report.extent, Extent::Requests(5));
+        assert!(report.interrupted);
+    }
+}

@@ -1,0 +1,200 @@
+//! One connection of the loader: what it waits for, and how the bytes that come in are read.
+
+use ringbench_engine::ConnId;
+use ringbench_http::{
+    ClientConn, ClientError, ClientEvent, EofOutcome, HeaderScratch, Limits, RequestKind,
+};
+
+use crate::opener::Newness;
+use crate::tally::Tally;
+
+/// Where a connection stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Phase {
+    /// There is none in this place.
+    Gone,
+    /// Asked for, not established.
+    Connecting,
+    /// Asked for, but it took too long.
+    Abandoned,
+    /// Requests may be sent.
+    Open,
+    /// It was closed; the engine has not said yet that it is gone.
+    Closing,
+}
+
+/// The state of one connection, in a dense table.
+#[derive(Debug)]
+pub struct Connection {
+    /// Who has the place.
+    pub id: Option<ConnId>,
+    /// Where it stands.
+    pub phase: Phase,
+    /// Whether it is yet to prove its worth.
+    pub newness: Newness,
+    http: ClientConn,
+    /// When the requests that are outstanding were handed to the kernel.
+    sent_ns: u64,
+    /// Of the response that is being read.
+    status: u16,
+    /// The beginning of a response that has not come as a whole; mostly empty.
+    partial: Vec<u8>,
+}
+
+/// What input has led to.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// Responses are still owed.
+    Waiting,
+    /// All requests are answered.
+    Answered,
+    /// A response was the connection's last.
+    Last,
+    /// The server broke the protocol.
+    Malformed(ClientError),
+}
+
+impl Connection {
+    /// An empty place.
+    pub fn vacant() -> Self {
+        Self {
+            id: None,
+            phase: Phase::Gone,
+            newness: Newness::NOT,
+            http: ClientConn::new(),
+            sent_ns: 0,
+            status: 0,
+            partial: Vec::new(),
+        }
+    }
+
+    /// A connection takes the place.
+    pub fn occupy(&mut self, id: ConnId) {
+        debug_assert!(self.phase == Phase::Gone && self.partial.is_empty());
+        self.id = Some(id);
+        self.phase = Phase::Connecting;
+        self.newness = Newness::NOT;
+        self.http = ClientConn::new();
+    }
+
+    /// So many requests of a kind are on their way out.
+    #[inline]
+    pub fn sent(&mut self, requests: u32, kind: RequestKind) {
+        for _ in 0..requests {
+            self.http.sent(kind);
+        }
+    }
+
+    /// They are handed to the kernel now.
+    #[inline]
+    pub fn stamp(&mut self, now_ns: u64) {
+        self.sent_ns = now_ns;
+    }
+
+    /// How many responses are owed.
+    #[inline]
+    pub fn unanswered(&self) -> u32 {
+        self.http.outstanding() as u32
+    }
+
+    /// Gives up on the responses that are owed; how many there were.
+    pub fn forget_unanswered(&mut self) -> u32 {
+        let unanswered = self.unanswered();
+        self.http = ClientConn::new();
+        unanswered
+    }
+
+    /// Takes in what was received, at `now_ns`. It is parsed where it lies; only the beginning of
+    /// a response whose rest is still to come is copied, into memory from `spare`.
+    #[inline]
+    pub fn receive(
+        &mut self,
+        bytes: &[u8],
+        limits: &Limits,
+        now_ns: u64,
+        tally: &mut Tally,
+        spare: &mut Vec<Vec<u8>>,
+    ) -> Outcome {
+        if !self.partial.is_empty() {
+            return self.receive_rest(bytes, limits, now_ns, tally, spare);
+        }
+        let (consumed, outcome) = self.read(bytes, limits, now_ns, tally);
+        if consumed < bytes.len() && outcome == Outcome::Waiting {
+            self.partial = spare.pop().unwrap_or_default();
+            self.partial.extend_from_slice(&bytes[consumed..]);
+        }
+        outcome
+    }
+
+    fn receive_rest(
+        &mut self,
+        bytes: &[u8],
+        limits: &Limits,
+        now_ns: u64,
+        tally: &mut Tally,
+        spare: &mut Vec<Vec<u8>>,
+    ) -> Outcome {
+        let mut input = std::mem::take(&mut self.partial);
+        input.extend_from_slice(bytes);
+        let (consumed, outcome) = self.read(&input, limits, now_ns, tally);
+        input.drain(..consumed);
+        self.partial = input;
+        if self.partial.is_empty() || outcome != Outcome::Waiting {
+            self.release(spare);
+        }
+        outcome
+    }
+
+    /// Gives memory for half a response back, if there is any.
+    pub fn release(&mut self, spare: &mut Vec<Vec<u8>>) {
+        let mut partial = std::mem::take(&mut self.partial);
+        if partial.capacity() > 0 {
+            partial.clear();
+            spare.push(partial);
+        }
+    }
+
+    /// Reads responses until more bytes are needed; how many bytes were used.
+    #[inline]
+    fn read(
+        &mut self,
+        input: &[u8],
+        limits: &Limits,
+        now_ns: u64,
+        tally: &mut Tally,
+    ) -> (usize, Outcome) {
+        let mut scratch = HeaderScratch::new();
+        let mut consumed = 0;
+        loop {
+            let step = self.http.next(&input[consumed..], &mut scratch, limits);
+            consumed += step.consumed;
+            match step.event {
+                ClientEvent::Head(head) => self.status = head.status,
+                // RFC 9110 15.2: an interim response is not the answer, which follows.
+                ClientEvent::Interim(_) | ClientEvent::Body(_) => {}
+                ClientEvent::End { keep_alive } => {
+                    tally.response(self.status, now_ns.saturating_sub(self.sent_ns));
+                    if !keep_alive {
+                        return (consumed, Outcome::Last);
+                    }
+                    if self.unanswered() == 0 && consumed == input.len() {
+                        return (consumed, Outcome::Answered);
+                    }
+                }
+                ClientEvent::NeedMore => return (consumed, Outcome::Waiting),
+                ClientEvent::Error(error) => return (consumed, Outcome::Malformed(error)),
+                ClientEvent::Closed => return (consumed, Outcome::Last),
+            }
+        }
+    }
+
+    /// The server will send no more; what that means. A response that ends with its connection is
+    /// complete now.
+    pub fn eof(&mut self, now_ns: u64, tally: &mut Tally) -> EofOutcome {
+        let outcome = self.http.eof();
+        if outcome == EofOutcome::BodyEnd {
+            tally.response(self.status, now_ns.saturating_sub(self.sent_ns));
+        }
+        outcome
+    }
+}

@@ -1,0 +1,114 @@
+//! What the system allows, compared with what a run wants.
+
+use std::fs;
+
+use crate::config::Config;
+
+/// Descriptors that a run needs beside its connections, generously.
+const OTHER_DESCRIPTORS: u64 = 64;
+const PORT_RANGE_FILE: &str = "/proc/sys/net/ipv4/ip_local_port_range";
+
+/// The bounds that a run may run into.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SystemLimits {
+    /// Open files per process, which is also the most entries that a ring's table can have.
+    pub open_files: u64,
+    /// Ports for connections to one address, where known.
+    pub local_ports: Option<u64>,
+}
+
+impl SystemLimits {
+    /// Raises the limit on open files as far as it goes without privilege, and reads the others.
+    pub fn raise_and_read() -> Self {
+        let ports = fs::read_to_string(PORT_RANGE_FILE).ok();
+        Self {
+            open_files: ringbench_engine::raise_nofile_limit(),
+            local_ports: ports.as_deref().and_then(parse_port_range),
+        }
+    }
+
+    /// What stands in the way of the connections asked for; each says what would help.
+    pub fn warnings(&self, config: &Config) -> Vec<String> {
+        let (connections, threads) = (config.connections as u64, config.threads as u64);
+        let mut warnings = Vec::new();
+        // Each ring has a table of its own; ordinary descriptors are the whole process's.
+        let (wanted, room) = if config.uring.direct_descriptors {
+            (connections.div_ceil(threads), self.open_files)
+        } else {
+            (connections, self.open_files.saturating_sub(OTHER_DESCRIPTORS))
+        };
+        if wanted > room {
+            let whose = if config.uring.direct_descriptors { " per thread" } else { "" };
+            warnings.push(format!(
+                "-c {connections} is more than the limit on open files allows, {room}{whose}: \
+                 raise it (ulimit -Hn){}",
+                if config.uring.direct_descriptors { " or use more threads (-t)" } else { "" },
+            ));
+        }
+        let ports = self.local_ports.unwrap_or(u64::MAX);
+        if connections > ports {
+            warnings.push(format!(
+                "-c {connections} is more than there are local ports, {ports}: widen \
+                 net.ipv4.ip_local_port_range"
+            ));
+        } else if connections > ports / 2 {
+            // The kernel tries the ports of one parity first, all of them.
+            warnings.push(format!(
+                "-c {connections} is more than half of the local ports, {ports}: past that each \
+                 connect takes the kernel milliseconds; widen net.ipv4.ip_local_port_range"
+            ));
+        }
+        warnings
+    }
+}
+
+fn parse_port_range(text: &str) -> Option<u64> {
+    let mut bounds = text.split_whitespace().map(str::parse::<u64>);
+    let (first, last) = (bounds.next()?.ok()?, bounds.next()?.ok()?);
+    Some((last + 1).saturating_sub(first))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::Parser;
+
+    use crate::flags::Flags;
+
+    fn warnings(args: &str, open_files: u64) -> Vec<String> {
+        let words = ["ringload", "http://h"].into_iter().chain(args.split_whitespace());
+        let config = Flags::try_parse_from(words).and_then(Flags::config).unwrap();
+        SystemLimits { open_files, local_ports: Some(64_512) }.warnings(&config)
+    }
+
+    #[test]
+    fn a_ring_has_a_table_of_its_own() {
+        assert_eq!(warnings("-c 20000 -t 1", 20_000), [""; 0]);
+        assert_eq!(warnings("-c 20000 -t 2", 10_000), [""; 0]);
+        let said = warnings("-c 20001 -t 1", 20_000);
+        assert!(said[0].contains("20000 per thread") && said[0].contains("-t"), "{said:?}");
+    }
+
+    #[test]
+    fn ordinary_descriptors_are_shared() {
+        let said = warnings("-c 20000 -t 2 --no-direct-descriptors", 20_000);
+        assert!(said[0].contains("allows, 19936:"), "{said:?}");
+    }
+
+    #[test]
+    fn ports_are_counted() {
+        assert_eq!(warnings("-c 32256", 100_000), [""; 0]);
+        let said = warnings("-c 32257", 100_000);
+        assert!(said[0].contains("more than half of the local ports, 64512"), "{said:?}");
+        let said = warnings("-c 64513", 100_000);
+        assert!(said[0].contains("64512") && said[0].contains("ip_local_port_range"), "{said:?}");
+        assert_eq!(said.len(), 1);
+    }
+
+    #[test]
+    fn the_port_range_file() {
+        assert_eq!(parse_port_range("32768\t60999\n"), Some(28_232));
+        assert_eq!(parse_port_range("nonsense"), None);
+        assert_eq!(parse_port_range(""), None);
+    }
+}

@@ -1,0 +1,232 @@
+//! How fast connections are opened: fast enough to be done soon, not so fast that the server's
+//! accept queue overflows, and ever slower while nothing comes of it.
+//!
+//! A connection is *new* from when it is asked for until its first response is complete or the next
+//! tick (100 ms) has come; only so many may be new at a time. A server that answers thus sets the
+//! speed itself, and one that takes its time to answer is still given its connections at a steady
+//! rate. A connection that ends without a single response starts a pause, which doubles while that
+//! goes on, so that a dead server is knocked at a few times a second and not in a tight loop.
+
+/// Connections that may be new at a time, over all shards: less than the accept queue of nginx
+/// (511) and of anything with the kernel's default (4096).
+const NEW_TOTAL: usize = 384;
+/// With many shards, each may still have so many.
+const NEW_LEAST: usize = 16;
+/// Connections started in one turn of the loop. Past half of the local ports the kernel searches
+/// milliseconds for a free one, and meanwhile no response is read.
+const STARTED_PER_TURN: usize = 16;
+/// The first pause after a failure.
+const PAUSE_NS: u64 = 10_000_000;
+/// The pause is doubled at most this often: 640 ms.
+const DOUBLINGS: u32 = 6;
+
+/// Marks a connection as new since a certain tick.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Newness(u32);
+
+impl Newness {
+    /// The mark of a connection that is not new.
+    pub const NOT: Self = Self(0);
+
+    /// Whether the connection is yet to complete its first response.
+    #[inline]
+    pub fn is_new(self) -> bool {
+        self != Self::NOT
+    }
+}
+
+/// Decides when a shard opens its next connection. Time is an argument.
+#[derive(Debug)]
+pub struct Opener {
+    missing: usize,
+    connecting: usize,
+    new: usize,
+    tick: u32,
+    limit: usize,
+    failures: u32,
+    pause_until_ns: u64,
+}
+
+impl Opener {
+    /// For a shard, one of `shards`, that is to have `connections`.
+    pub fn new(connections: usize, shards: usize) -> Self {
+        Self {
+            missing: connections,
+            connecting: 0,
+            new: 0,
+            tick: 1,
+            limit: (NEW_TOTAL / shards).max(NEW_LEAST),
+            failures: 0,
+            pause_until_ns: 0,
+        }
+    }
+
+    /// Whether there are fewer connections than there should be.
+    #[inline]
+    pub fn is_missing_any(&self) -> bool {
+        self.missing > 0
+    }
+
+    /// How many connections to start now, once per turn of the loop; they count as started.
+    pub fn start(&mut self, now_ns: u64) -> usize {
+        let started = self.startable(now_ns).min(STARTED_PER_TURN);
+        self.missing -= started;
+        self.connecting += started;
+        started
+    }
+
+    /// When to look again although nothing else may happen until then: at once if this turn's
+    /// share is started, or when a pause is over.
+    pub fn next_start_ns(&self, now_ns: u64) -> Option<u64> {
+        let is_pausing = self.missing > 0 && now_ns < self.pause_until_ns;
+        if is_pausing {
+            return Some(self.pause_until_ns);
+        }
+        (self.startable(now_ns) > 0).then_some(now_ns)
+    }
+
+    fn startable(&self, now_ns: u64) -> usize {
+        if now_ns < self.pause_until_ns {
+            return 0;
+        }
+        let limit = (self.limit >> self.failures).max(1);
+        self.missing.min(limit.saturating_sub(self.connecting + self.new))
+    }
+
+    /// One that was started is established.
+    pub fn connected(&mut self) -> Newness {
+        self.connecting -= 1;
+        self.new += 1;
+        Newness(self.tick)
+    }
+
+    /// One that was started could not be established.
+    pub fn not_connected(&mut self, now_ns: u64) {
+        self.connecting -= 1;
+        self.missing += 1;
+        self.failed(now_ns);
+    }
+
+    /// A connection's first response is complete.
+    pub fn proven(&mut self, newness: Newness) {
+        self.no_longer_new(newness);
+        self.failures = 0;
+        self.pause_until_ns = 0;
+    }
+
+    /// An established connection is gone and wants a successor.
+    pub fn gone(&mut self, newness: Newness, now_ns: u64) {
+        self.missing += 1;
+        if newness.is_new() {
+            self.no_longer_new(newness);
+            self.failed(now_ns);
+        }
+    }
+
+    /// To be called every 100 ms.
+    pub fn tick(&mut self) {
+        self.new = 0;
+        self.tick = self.tick.wrapping_add(1).max(1);
+    }
+
+    /// A connection is not new any more, for better or worse.
+    pub fn no_longer_new(&mut self, newness: Newness) {
+        // Those of earlier ticks have been forgotten already.
+        if newness.0 == self.tick {
+            self.new -= 1;
+        }
+    }
+
+    fn failed(&mut self, now_ns: u64) {
+        // Of many that fail together only the first makes the pause longer.
+        if now_ns >= self.pause_until_ns {
+            self.pause_until_ns = now_ns + (PAUSE_NS << self.failures);
+            self.failures = (self.failures + 1).min(DOUBLINGS);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Over as many turns as it takes.
+    fn start_all(opener: &mut Opener, now_ns: u64) -> usize {
+        std::iter::repeat_with(|| opener.start(now_ns)).take_while(|&started| started > 0).sum()
+    }
+
+    #[test]
+    fn a_turn_starts_a_few_only() {
+        let mut opener = Opener::new(1_000, 1);
+        assert_eq!(opener.start(0), STARTED_PER_TURN);
+        assert_eq!(opener.next_start_ns(7), Some(7), "and the next turn comes at once");
+        assert_eq!(start_all(&mut opener, 0), NEW_TOTAL - STARTED_PER_TURN);
+        assert_eq!(opener.next_start_ns(7), None, "nothing to do until a response comes");
+    }
+
+    #[test]
+    fn few_connections_are_opened_at_once() {
+        let mut opener = Opener::new(10, 1);
+        assert_eq!(start_all(&mut opener, 0), 10);
+        assert!(!opener.is_missing_any());
+    }
+
+    #[test]
+    fn many_are_opened_as_the_server_answers() {
+        let mut opener = Opener::new(20_000, 2);
+        assert_eq!(start_all(&mut opener, 0), NEW_TOTAL / 2);
+        let newness: Vec<_> = (0..100).map(|_| opener.connected()).collect();
+        assert_eq!(start_all(&mut opener, 0), 0, "connected, but not accepted for sure");
+        newness.into_iter().for_each(|newness| opener.proven(newness));
+        assert_eq!(start_all(&mut opener, 0), 100);
+    }
+
+    #[test]
+    fn a_server_that_is_slow_to_answer_gets_more_at_each_tick() {
+        let mut opener = Opener::new(1_000, 1);
+        assert_eq!(start_all(&mut opener, 0), NEW_TOTAL);
+        let newness: Vec<_> = (0..NEW_TOTAL).map(|_| opener.connected()).collect();
+        opener.tick();
+        assert_eq!(start_all(&mut opener, 1), NEW_TOTAL);
+        newness.into_iter().for_each(|newness| opener.proven(newness));
+        assert_eq!(start_all(&mut opener, 1), 0, "those of the last tick count no more");
+    }
+
+    #[test]
+    fn failures_slow_it_down_and_a_response_ends_that() {
+        let mut opener = Opener::new(100, 1);
+        assert_eq!(start_all(&mut opener, 0), 100);
+        (0..100).for_each(|_| opener.not_connected(5));
+        assert_eq!(opener.next_start_ns(5), Some(5 + PAUSE_NS));
+        assert_eq!(start_all(&mut opener, PAUSE_NS), 0);
+
+        // Half an hour of failures: no more than a few knocks a second.
+        let (mut now_ns, mut knocks) = (5 + PAUSE_NS, 0);
+        while now_ns < 1_800_000_000_000 {
+            let started = start_all(&mut opener, now_ns);
+            assert!(started > 0, "stuck at {now_ns}");
+            knocks += started;
+            (0..started).for_each(|_| opener.not_connected(now_ns));
+            now_ns = opener.next_start_ns(now_ns).unwrap();
+        }
+        assert!(knocks < 1_800 * 12, "{knocks}");
+
+        let started = start_all(&mut opener, now_ns);
+        let newness = opener.connected();
+        opener.proven(newness);
+        assert_eq!(start_all(&mut opener, now_ns), 100 - started);
+    }
+
+    #[test]
+    fn only_connections_that_never_answered_are_failures() {
+        let mut opener = Opener::new(2, 1);
+        assert_eq!(start_all(&mut opener, 0), 2);
+        let (first, second) = (opener.connected(), opener.connected());
+        opener.proven(first);
+        opener.gone(Newness::NOT, 7);
+        assert_eq!(opener.start(7), 1, "a connection that was of use is replaced at once");
+        opener.gone(second, 8);
+        assert_eq!(opener.start(8), 0, "one that was of none is not");
+        assert_eq!(opener.start(8 + PAUSE_NS), 1);
+    }
+}

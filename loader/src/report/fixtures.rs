@@ -1,0 +1,92 @@
+//! Reports for the tests of the writers.
+
+use std::time::Duration;
+
+use ringbench_measure::{Counters, Errors, Histogram, RateSamples};
+
+use super::{EngineCounts, Extent, RunReport};
+
+/// A healthy run of 2 s: 100,000 responses with latencies from 0.1 to 100 ms in equal steps.
+pub(super) fn healthy() -> RunReport {
+    let (mut latency, mut rates) = (Histogram::new(), RateSamples::new());
+    for step in 1..=100_000 {
+        latency.record(step * 1_000);
+    }
+    for per_sec in [24_000, 25_000, 25_000, 26_000] {
+        rates.record(per_sec);
+    }
+    RunReport {
+        url: "http://127.0.0.1:8080/".to_owned(),
+        shards: 2,
+        connections_wanted: 64,
+        connections_peak: 64,
+        extent: Extent::Time(Duration::from_secs(2)),
+        duration_us: 2_000_000,
+        interrupted: false,
+        pipeline_depth: 1,
+        show_latency: true,
+        latency,
+        rates,
+        counters: Counters {
+            requests: 100_000,
+            bytes_read: 16_300_000,
+            bytes_written: 4_500_000,
+            opened: 64,
+            closed: 64,
+            status_classes: [0, 100_000, 0, 0, 0],
+            ..Counters::default()
+        },
+        loader_cpu_ns: Some(750_000_000),
+        shard_core_shares: vec![0.36, 0.39],
+        engine: EngineCounts { enters: 5_000, completions: 103_000, enobufs: 0, cq_overflows: 0 },
+        warnings: Vec::new(),
+        notes: Vec::new(),
+    }
+}
+
+/// A run that nobody should quote.
+pub(super) fn doubtful() -> RunReport {
+    let mut latency = Histogram::new();
+    latency.record(2_000_000);
+    latency.record(3_000_000);
+    RunReport {
+        extent: Extent::Requests(1_000),
+        duration_us: 1_500_000,
+        interrupted: true,
+        pipeline_depth: 16,
+        connections_peak: 60,
+        latency,
+        rates: RateSamples::new(),
+        counters: Counters {
+            requests: 2,
+            bytes_read: 400,
+            bytes_written: 900,
+            errors: Errors { connect: 4, read: 3, write: 0, timeout: 2, status: 1 },
+            reconnects: 5,
+            opened: 65,
+            closed: 65,
+            status_classes: [0, 1, 0, 0, 1],
+        },
+        shard_core_shares: vec![0.5, 0.97],
+        engine: EngineCounts { enters: 10, completions: 30, enobufs: 7, cq_overflows: 1 },
+        warnings: vec!["clock source is hpet: timestamps are slow".to_owned()],
+        ..healthy()
+    }
+}
+
+/// A run in which nothing came back.
+pub(super) fn silent() -> RunReport {
+    RunReport {
+        latency: Histogram::new(),
+        rates: RateSamples::new(),
+        counters: Counters {
+            errors: Errors { connect: 64, ..Errors::default() },
+            ..Counters::default()
+        },
+        connections_peak: 0,
+        shard_core_shares: Vec::new(),
+        loader_cpu_ns: None,
+        engine: EngineCounts::default(),
+        ..healthy()
+    }
+}

@@ -1,0 +1,229 @@
+//! One line per interval while a run goes on (`--interval`), as a table or as JSON lines.
+
+use std::fmt;
+
+use ringbench_measure::{Counters, Histogram, units};
+use serde::Serialize;
+
+use super::json::rounded;
+
+/// What happened in one interval.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Interval {
+    /// From the start of the run to the end of the interval.
+    pub elapsed_us: u64,
+    /// The actual length of the interval.
+    pub length_us: u64,
+    /// Complete responses.
+    pub requests: u64,
+    /// Bytes received.
+    pub bytes_read: u64,
+    /// Failures of all kinds, error statuses included.
+    pub errors: u64,
+    /// Connections open at its end.
+    pub open_connections: u64,
+    /// Latencies of the responses, if there were any.
+    pub latency: Option<IntervalLatency>,
+}
+
+/// The latencies of one interval.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct IntervalLatency {
+    /// Median.
+    pub p50_ns: u64,
+    /// 99th percentile.
+    pub p99_ns: u64,
+    /// Largest.
+    pub max_ns: u64,
+}
+
+impl Interval {
+    /// An interval from the counters at its two ends and the latencies recorded in it.
+    pub fn new(
+        elapsed_us: u64,
+        length_us: u64,
+        before: &Counters,
+        after: &Counters,
+        latency: &Histogram,
+    ) -> Self {
+        let counted = after.since(before);
+        Self {
+            elapsed_us,
+            length_us,
+            requests: counted.requests,
+            bytes_read: counted.bytes_read,
+            errors: counted.errors.total(),
+            open_connections: after.open(),
+            latency: (!latency.is_empty()).then(|| IntervalLatency {
+                p50_ns: latency.percentile_ns(50.0),
+                p99_ns: latency.percentile_ns(99.0),
+                max_ns: latency.max_ns(),
+            }),
+        }
+    }
+
+    /// Complete responses per second of the interval.
+    pub fn requests_per_sec(&self) -> f64 {
+        if self.length_us == 0 { 0.0 } else { self.requests as f64 * 1e6 / self.length_us as f64 }
+    }
+
+    /// The interval as one line of JSON.
+    ///
+    /// # Errors
+    ///
+    /// None that is known: every value has a JSON form.
+    pub fn json_line(&self) -> serde_json::Result<String> {
+        let mut line = serde_json::to_string(&Line {
+            elapsed_us: self.elapsed_us,
+            interval_us: self.length_us,
+            requests: self.requests,
+            requests_per_sec: rounded(self.requests_per_sec()),
+            bytes_read: self.bytes_read,
+            latency_us: self.latency.map(|latency| {
+                let us = |ns: u64| ns as f64 / 1_000.0;
+                LatencyLine {
+                    p50: us(latency.p50_ns),
+                    p99: us(latency.p99_ns),
+                    max: us(latency.max_ns),
+                }
+            }),
+            errors: self.errors,
+            open_connections: self.open_connections,
+        })?;
+        line.push('\n');
+        Ok(line)
+    }
+}
+
+#[derive(Serialize)]
+struct Line {
+    elapsed_us: u64,
+    interval_us: u64,
+    requests: u64,
+    requests_per_sec: f64,
+    bytes_read: u64,
+    /// Null where no response was completed.
+    latency_us: Option<LatencyLine>,
+    errors: u64,
+    open_connections: u64,
+}
+
+#[derive(Serialize)]
+struct LatencyLine {
+    p50: f64,
+    p99: f64,
+    max: f64,
+}
+
+/// The first line of the table.
+pub struct Header;
+
+impl fmt::Display for Header {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let [elapsed, rate, p50, p99, max, errors, open] =
+            ["elapsed", "req/s", "p50", "p99", "max", "errors", "open"];
+        writeln!(out, "{elapsed:>10}{rate:>11} {p50:>10}{p99:>10}{max:>10}{errors:>9}{open:>8}")
+    }
+}
+
+/// A line of the table.
+impl fmt::Display for Interval {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let time = |of: fn(&IntervalLatency) -> u64| {
+            // Nothing was completed, so there is no latency; 0 would look like a fast server.
+            let text = self.latency.as_ref().map_or_else(
+                || "-  ".to_owned(),
+                |latency| units::cell(&units::duration_us(of(latency) as f64 / 1_000.0), 0),
+            );
+            format!("{text:>10}")
+        };
+        writeln!(
+            out,
+            "{:>9.2}s{:>12}{}{}{}{:>9}{:>8}",
+            self.elapsed_us as f64 / 1e6,
+            units::cell(&units::count(self.requests_per_sec()), 12),
+            time(|latency| latency.p50_ns),
+            time(|latency| latency.p99_ns),
+            time(|latency| latency.max_ns),
+            self.errors,
+            self.open_connections,
+        )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn busy() -> Interval {
+        Interval {
+            elapsed_us: 1_000_250,
+            length_us: 500_000,
+            requests: 56_170,
+            bytes_read: 9_155_710,
+            errors: 3,
+            open_connections: 64,
+            latency: Some(IntervalLatency {
+                p50_ns: 243_199,
+                p99_ns: 526_000,
+                max_ns: 1_500_000_000,
+            }),
+        }
+    }
+
+    fn stalled() -> Interval {
+        Interval { elapsed_us: 3_661_000_000, requests: 0, bytes_read: 0, latency: None, ..busy() }
+    }
+
+    #[test]
+    fn the_table() {
+        let expected = "
+   elapsed      req/s        p50       p99       max   errors    open
+     1.00s    112.34k   243.20us  526.00us    1.50s         3      64
+  3661.00s      0.00         -         -         -          3      64
+";
+        assert_eq!(format!("\n{Header}{}{}", busy(), stalled()), expected);
+    }
+
+    #[test]
+    fn json_lines() {
+        assert_eq!(
+            busy().json_line().unwrap(),
+            concat!(
+                r#"{"elapsed_us":1000250,"interval_us":500000,"requests":56170,"#,
+                r#""requests_per_sec":112340.0,"bytes_read":9155710,"#,
+                r#""latency_us":{"p50":243.199,"p99":526.0,"max":1500000.0},"#,
+                r#""errors":3,"open_connections":64}"#,
+                "\n"
+            )
+        );
+        let value: serde_json::Value =
+            serde_json::from_str(&stalled().json_line().unwrap()).unwrap();
+        assert!(value["latency_us"].is_null());
+        assert_eq!(value["requests_per_sec"], 0.0);
+    }
+
+    #[test]
+    fn an_interval_is_the_difference_of_its_ends() {
+        let mut before = Counters { opened: 10, closed: 1, bytes_read: 100, ..Counters::default() };
+        before.count_response(200);
+        let mut after = Counters { opened: 12, bytes_read: 350, ..before };
+        after.count_response(200);
+        after.count_response(500);
+        after.errors.timeout = 4;
+        let mut latency = Histogram::new();
+        latency.record(2_000);
+        latency.record(1_000_000);
+
+        let interval = Interval::new(2_000_000, 1_000_000, &before, &after, &latency);
+        assert_eq!((interval.requests, interval.bytes_read, interval.errors), (2, 250, 5));
+        assert_eq!(interval.open_connections, 11);
+        let latency = interval.latency.unwrap();
+        assert!((2_000..2_128).contains(&latency.p50_ns), "{latency:?}");
+        assert_eq!(latency.max_ns, 1_000_000);
+
+        let empty = Interval::new(0, 0, &after, &after, &Histogram::new());
+        assert_eq!((empty.requests, empty.latency), (0, None));
+        assert_eq!(empty.to_string().matches("  - ").count(), 3);
+    }
+}

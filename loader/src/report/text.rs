@@ -1,0 +1,290 @@
+//! The report for people and for scripts that read wrk's: wrk's layout, a blank line, and what
+//! Ringbench adds.
+
+use std::fmt;
+
+use ringbench_measure::units;
+
+use super::remarks::Remarks;
+use super::wrk::{Figures, Row};
+use super::{Extent, RunReport};
+
+/// Writes a report as text: `print!("{}", Text(&report))`.
+///
+/// wrk's lines come first and byte for byte in wrk's form. None of the words that scripts look for
+/// in them (`Latency`, `Requests/sec`, ...) occurs again in what follows.
+#[derive(Clone, Copy, Debug)]
+pub struct Text<'a>(pub &'a RunReport);
+
+impl fmt::Display for Text<'_> {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let report = self.0;
+        writeln!(out, "{}", figures(report))?;
+        write_tail(out, report)?;
+        write_connections(out, report)?;
+        write_statuses(out, report)?;
+        write_loader(out, report)?;
+        write_engine(out, report)?;
+        let remarks = Remarks::of(report);
+        for warning in &remarks.warnings {
+            writeln!(out, "  WARNING: {warning}")?;
+        }
+        for note in &remarks.notes {
+            writeln!(out, "  Note: {note}")?;
+        }
+        Ok(())
+    }
+}
+
+fn figures(report: &RunReport) -> Figures {
+    let (latency, rates) = (report.latency.summary(), report.rates.moments());
+    Figures {
+        extent: extent(report.extent),
+        url: report.url.clone(),
+        threads: report.shards as u64,
+        connections: report.connections_wanted,
+        latency: Row {
+            mean: latency.mean,
+            stdev: latency.stdev,
+            max: latency.max,
+            within_stdev_percent: report.latency.within_stdev_percent(),
+        },
+        rate: Row {
+            mean: rates.mean(),
+            stdev: rates.stdev(),
+            max: rates.max() as f64,
+            within_stdev_percent: report.rates.within_stdev_percent(),
+        },
+        percentiles_us: report.show_latency.then_some([
+            latency.p50,
+            latency.p75,
+            latency.p90,
+            latency.p99,
+        ]),
+        requests: report.counters.requests,
+        duration_us: report.duration_us as f64,
+        bytes_read: report.counters.bytes_read as f64,
+        errors: report.counters.errors,
+        requests_per_sec: report.requests_per_sec(),
+        bytes_per_sec: report.transfer_bytes_per_sec(),
+    }
+}
+
+/// The length of the run in the title, always one word.
+fn extent(extent: Extent) -> String {
+    match extent {
+        Extent::Time(time) if time.subsec_nanos() == 0 => units::duration_s(time.as_secs() as f64),
+        // wrk takes whole seconds only, so these are ours to write.
+        Extent::Time(time) => units::duration_us(time.as_secs_f64() * 1e6),
+        Extent::Requests(requests) => format!("{requests}-request"),
+    }
+}
+
+fn write_tail(out: &mut fmt::Formatter<'_>, report: &RunReport) -> fmt::Result {
+    if report.latency.is_empty() {
+        return Ok(());
+    }
+    let summary = report.latency.summary();
+    writeln!(
+        out,
+        "  Tail         p99.9 {}, p99.99 {}, max {}",
+        units::duration_us(summary.p999),
+        units::duration_us(summary.p9999),
+        units::duration_us(summary.max),
+    )
+}
+
+fn write_connections(out: &mut fmt::Formatter<'_>, report: &RunReport) -> fmt::Result {
+    writeln!(
+        out,
+        "  Connections  {} wanted, {} at peak, {} opened, {} closed, {} reconnects",
+        report.connections_wanted,
+        report.connections_peak,
+        report.counters.opened,
+        report.counters.closed,
+        report.counters.reconnects,
+    )
+}
+
+fn write_statuses(out: &mut fmt::Formatter<'_>, report: &RunReport) -> fmt::Result {
+    let classes = report.counters.status_classes;
+    let seen: Vec<String> = (1..)
+        .zip(classes)
+        .filter(|(_, count)| *count > 0)
+        .map(|(class, count)| format!("{class}xx {count}"))
+        .collect();
+    if seen.is_empty() { Ok(()) } else { writeln!(out, "  Statuses     {}", seen.join(", ")) }
+}
+
+fn write_loader(out: &mut fmt::Formatter<'_>, report: &RunReport) -> fmt::Result {
+    let cost = report
+        .cpu_us_per_request()
+        .map(|cpu_us| format!("{} of CPU per request", units::duration_us(cpu_us)));
+    let shares = &report.shard_core_shares;
+    let busy = (!shares.is_empty()).then(|| {
+        let busiest = shares.iter().copied().fold(0.0, f64::max) * 100.0;
+        let mean = shares.iter().sum::<f64>() / shares.len() as f64 * 100.0;
+        format!("busiest shard at {busiest:.0} % of its core, mean {mean:.0} %")
+    });
+    let parts: Vec<String> = cost.into_iter().chain(busy).collect();
+    if parts.is_empty() { Ok(()) } else { writeln!(out, "  Loader       {}", parts.join("; ")) }
+}
+
+fn write_engine(out: &mut fmt::Formatter<'_>, report: &RunReport) -> fmt::Result {
+    let (engine, requests) = (report.engine, report.counters.requests);
+    if engine.enters == 0 || requests == 0 {
+        return Ok(());
+    }
+    writeln!(
+        out,
+        "  Engine       {:.3} enters and {:.2} completions per request, out of buffers {}, queue \
+         overflows {}",
+        engine.enters as f64 / requests as f64,
+        engine.completions as f64 / requests as f64,
+        engine.enobufs,
+        engine.cq_overflows,
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use ringbench_measure::Errors;
+
+    use super::*;
+    use crate::report::{fixtures, wrk};
+
+    #[test]
+    fn a_healthy_run() {
+        let expected = "\
+Running 2s test @ http://127.0.0.1:8080/
+  2 threads and 64 connections
+  Thread Stats   Avg      Stdev     Max   +/- Stdev
+    Latency    50.00ms   28.87ms 100.00ms   57.74%
+    Req/Sec    25.00k   816.50    26.00k    50.00%
+  Latency Distribution
+     50%   50.00ms
+     75%   75.04ms
+     90%   90.05ms
+     99%   99.02ms
+  100000 requests in 2.00s, 15.54MB read
+Requests/sec:  50000.00
+Transfer/sec:      7.77MB
+
+  Tail         p99.9 99.94ms, p99.99 100.00ms, max 100.00ms
+  Connections  64 wanted, 64 at peak, 64 opened, 64 closed, 0 reconnects
+  Statuses     2xx 100000
+  Loader       7.50us of CPU per request; busiest shard at 39 % of its core, mean 38 %
+  Engine       0.050 enters and 1.03 completions per request, out of buffers 0, queue overflows 0
+";
+        assert_eq!(Text(&fixtures::healthy()).to_string(), expected);
+    }
+
+    #[test]
+    fn a_doubtful_run() {
+        let expected = "\
+Running 1000-request test @ http://127.0.0.1:8080/
+  2 threads and 64 connections
+  Thread Stats   Avg      Stdev     Max   +/- Stdev
+    Latency     2.50ms  707.11us   3.00ms  100.00%
+    Req/Sec     0.00      0.00     0.00      0.00%
+  Latency Distribution
+     50%    2.00ms
+     75%    3.00ms
+     90%    3.00ms
+     99%    3.00ms
+  2 requests in 1.50s, 400.00B read
+  Socket errors: connect 4, read 3, write 0, timeout 2
+  Non-2xx or 3xx responses: 1
+Requests/sec:      1.33
+Transfer/sec:     266.67B
+";
+        let text = Text(&fixtures::doubtful()).to_string();
+        let (wrk, ours) = text.split_once("\n\n").expect("a blank line between wrk's and ours");
+        assert_eq!(format!("{wrk}\n"), expected);
+        let remarks = Remarks::of(&fixtures::doubtful());
+        for line in remarks.warnings {
+            assert!(ours.contains(&format!("  WARNING: {line}\n")), "{ours}");
+        }
+        for line in remarks.notes {
+            assert!(ours.contains(&format!("  Note: {line}\n")), "{ours}");
+        }
+        assert!(ours.contains("  Statuses     2xx 1, 5xx 1\n"), "{ours}");
+    }
+
+    #[test]
+    fn a_silent_run() {
+        let expected = "\
+Running 2s test @ http://127.0.0.1:8080/
+  2 threads and 64 connections
+  Thread Stats   Avg      Stdev     Max   +/- Stdev
+    Latency     0.00us    0.00us   0.00us    0.00%
+    Req/Sec     0.00      0.00     0.00      0.00%
+  0 requests in 2.00s, 0.00B read
+  Socket errors: connect 64, read 0, write 0, timeout 0
+Requests/sec:      0.00
+Transfer/sec:       0.00B
+
+  Connections  64 wanted, 0 at peak, 0 opened, 0 closed, 0 reconnects
+  WARNING: no response was completed: there is nothing to measure
+  WARNING: only 0 of 64 connections were open at once: the load was less than asked for
+  WARNING: 64 connections failed: requests lost by that are missing from the latencies
+";
+        let mut report = fixtures::silent();
+        report.show_latency = false;
+        assert_eq!(Text(&report).to_string(), expected);
+    }
+
+    /// A script's view: each of wrk's patterns is found exactly once (the parser insists), and the
+    /// numbers behind them are those of the run.
+    #[test]
+    fn what_reads_wrk_reads_this() {
+        for report in [fixtures::healthy(), fixtures::doubtful(), fixtures::silent()] {
+            let text = Text(&report).to_string();
+            let (read, written) = (wrk::tests::parse(&text), figures(&report));
+            assert_eq!(read.extent, written.extent);
+            assert_eq!((&read.url, read.threads), (&written.url, written.threads));
+            assert_eq!(read.connections, written.connections);
+            assert_eq!((read.requests, read.errors), (written.requests, written.errors));
+            let close = |read: f64, written: f64| (read - written).abs() <= written * 0.006 + 0.005;
+            for (read, written) in [(read.latency, written.latency), (read.rate, written.rate)] {
+                assert!(close(read.mean, written.mean), "{read:?} {written:?}");
+                assert!(close(read.stdev, written.stdev), "{read:?} {written:?}");
+                assert!(close(read.max, written.max), "{read:?} {written:?}");
+                assert!(close(read.within_stdev_percent, written.within_stdev_percent));
+            }
+            let (read_us, written_us) =
+                (read.percentiles_us.unwrap(), written.percentiles_us.unwrap());
+            assert!(
+                read_us.into_iter().zip(written_us).all(|(read, written)| close(read, written))
+            );
+            assert!(close(read.duration_us, written.duration_us));
+            assert!(close(read.bytes_read, written.bytes_read));
+            assert!(close(read.requests_per_sec, written.requests_per_sec));
+            assert!(close(read.bytes_per_sec, written.bytes_per_sec));
+        }
+    }
+
+    #[test]
+    fn titles() {
+        for (time_ms, expected) in
+            [(30_000, "30s"), (51_000, "1m"), (500, "500.00ms"), (1_500, "1.50s")]
+        {
+            assert_eq!(extent(Extent::Time(Duration::from_millis(time_ms))), expected);
+        }
+        assert_eq!(extent(Extent::Requests(10)), "10-request");
+    }
+
+    #[test]
+    fn lines_of_unknown_things_are_left_out() {
+        let mut report = fixtures::healthy();
+        report.shard_core_shares.clear();
+        assert!(Text(&report).to_string().contains("  Loader       7.50us of CPU per request\n"));
+        report.loader_cpu_ns = None;
+        report.engine.enters = 0;
+        report.counters.errors = Errors::default();
+        let text = Text(&report).to_string();
+        assert!(!text.contains("Loader") && !text.contains("Engine") && !text.contains("errors"));
+    }
+}

@@ -1,0 +1,198 @@
+//! What a shard writes down: its own histogram and counters, merged with the others' at the end.
+
+use std::io;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use ringbench_http::ClientError;
+use ringbench_measure::{Counters, Histogram, RateSampler};
+
+/// All that one shard has measured.
+#[derive(Debug)]
+pub struct Tally {
+    /// Latencies of complete responses, less those handed over with an interval.
+    pub latency: Histogram,
+    /// What is counted in every load generator.
+    pub counters: Counters,
+    /// What became of connections and requests.
+    pub ledger: Ledger,
+    /// The "Req/Sec" row.
+    pub rates: RateSampler,
+    /// When the shard was done; `None` if it never was.
+    pub ended_ns: Option<u64>,
+    /// The first thing that went wrong, and when.
+    pub first_trouble: Option<(u64, Trouble)>,
+    /// Whether the run was given up because nothing came any more.
+    pub gave_up: bool,
+}
+
+/// What became of connections and of requests that were not answered. Requests: all that were sent
+/// are answered, timed out, lost or in flight.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Ledger {
+    /// The most connections that were open at once.
+    pub peak: u64,
+    /// Connections that the server ended without fault: announced, or while nothing was asked.
+    pub closed_by_server: u64,
+    /// Connections that were reset by the server.
+    pub resets: u64,
+    /// Connections that were refused.
+    pub refused: u64,
+    /// Connections that did not come to be in time.
+    pub connect_timeouts: u64,
+    /// Requests handed over for sending.
+    pub sent: u64,
+    /// Requests that went down with their connection.
+    pub lost: u64,
+    /// Requests that were neither answered nor given up when the run ended: no errors.
+    pub in_flight: u64,
+}
+
+impl Ledger {
+    /// Adds all of `other`. Peaks add up: under load all shards are at theirs together.
+    pub fn merge(&mut self, other: &Self) {
+        self.peak += other.peak;
+        self.closed_by_server += other.closed_by_server;
+        self.resets += other.resets;
+        self.refused += other.refused;
+        self.connect_timeouts += other.connect_timeouts;
+        self.sent += other.sent;
+        self.lost += other.lost;
+        self.in_flight += other.in_flight;
+    }
+}
+
+/// A failure that counts as an error of the run.
+#[derive(Debug)]
+pub enum Trouble {
+    /// The connection could not be made.
+    Connect(io::Error),
+    /// The connection did not come to be in time.
+    ConnectTimeout,
+    /// Reading failed.
+    Receive(io::Error),
+    /// Sending failed.
+    Send(io::Error),
+    /// The connection ended before a response did.
+    Truncated,
+    /// What came is not a response.
+    Malformed(ClientError),
+    /// A response did not come in time.
+    Timeout,
+}
+
+impl Trouble {
+    /// What happened, for people.
+    pub fn describe(&self, address: SocketAddr, timeout: Duration) -> String {
+        match self {
+            Self::Connect(error) => cannot_connect(address, error),
+            Self::ConnectTimeout => {
+                format!("cannot connect to {address}: no answer in {timeout:?}")
+            }
+            Self::Receive(error) => format!("reading from {address} failed: {}", reason(error)),
+            Self::Send(error) => format!("sending to {address} failed: {}", reason(error)),
+            Self::Truncated => {
+                format!("{address} closed the connection before its response was complete")
+            }
+            Self::Malformed(error) => format!("{address} gave no valid HTTP response: {error}"),
+            Self::Timeout => format!("{address} gave no response in {timeout:?}"),
+        }
+    }
+}
+
+/// Says that there is no connection to `address`, why, and what would help.
+pub fn cannot_connect(address: SocketAddr, error: &io::Error) -> String {
+    let hint = match error.kind() {
+        io::ErrorKind::AddrNotAvailable => {
+            " (no local port is free: widen net.ipv4.ip_local_port_range or lower -c)"
+        }
+        _ => "",
+    };
+    format!("cannot connect to {address}: {}{hint}", reason(error))
+}
+
+/// The reason alone, without the number of the error.
+pub fn reason(error: &io::Error) -> String {
+    let text = error.to_string();
+    let (text, _number) = text.split_once(" (os error").unwrap_or((&text, ""));
+    let mut letters = text.chars();
+    letters.next().map_or_else(String::new, |first| first.to_lowercase().chain(letters).collect())
+}
+
+impl Tally {
+    /// Nothing yet.
+    pub fn new() -> Self {
+        Self {
+            latency: Histogram::new(),
+            counters: Counters::default(),
+            ledger: Ledger::default(),
+            rates: RateSampler::new(0),
+            ended_ns: None,
+            first_trouble: None,
+            gave_up: false,
+        }
+    }
+
+    /// Takes one complete response in.
+    #[inline]
+    pub fn response(&mut self, status: u16, latency_ns: u64) {
+        self.latency.record(latency_ns);
+        self.counters.count_response(status);
+    }
+
+    /// Counts a failure under its kind, `requests` being those that it cost.
+    #[cold]
+    pub fn trouble(&mut self, now_ns: u64, trouble: Trouble, requests: u32) {
+        let errors = &mut self.counters.errors;
+        match &trouble {
+            Trouble::Connect(_) | Trouble::ConnectTimeout => errors.connect += 1,
+            Trouble::Receive(_) | Trouble::Truncated | Trouble::Malformed(_) => errors.read += 1,
+            Trouble::Send(_) => errors.write += 1,
+            // Each request timed out on its own; the other failures are the connection's.
+            Trouble::Timeout => errors.timeout += u64::from(requests),
+        }
+        if !matches!(trouble, Trouble::Timeout) {
+            self.ledger.lost += u64::from(requests);
+        }
+        self.first_trouble.get_or_insert((now_ns, trouble));
+    }
+}
+
+impl Default for Tally {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn failures_are_counted_by_kind_and_the_first_is_kept() {
+        let mut tally = Tally::new();
+        let refused = || io::Error::from(io::ErrorKind::ConnectionRefused);
+        tally.trouble(5, Trouble::Truncated, 3);
+        tally.trouble(6, Trouble::Timeout, 4);
+        tally.trouble(7, Trouble::Connect(refused()), 0);
+        tally.trouble(8, Trouble::Send(refused()), 1);
+        let errors = tally.counters.errors;
+        assert_eq!((errors.connect, errors.read, errors.write, errors.timeout), (1, 1, 1, 4));
+        assert_eq!(tally.ledger.lost, 4);
+        assert!(matches!(tally.first_trouble, Some((5, Trouble::Truncated))));
+    }
+
+    #[test]
+    fn troubles_read_well() {
+        let address = "127.0.0.1:1".parse().unwrap();
+        let text = |trouble: Trouble| trouble.describe(address, Duration::from_secs(2));
+        let refused = io::Error::from_raw_os_error(111);
+        assert_eq!(
+            text(Trouble::Connect(refused)),
+            "cannot connect to 127.0.0.1:1: connection refused"
+        );
+        assert_eq!(text(Trouble::Timeout), "127.0.0.1:1 gave no response in 2s");
+        let ports = io::Error::from(io::ErrorKind::AddrNotAvailable);
+        assert!(text(Trouble::Connect(ports)).contains("ip_local_port_range"));
+    }
+}

@@ -1,0 +1,468 @@
+//! The closed loop in the simulated engine: for any seed the books balance, the run ends, nothing
+//! leaks. `RINGBENCH_SIM_SEED=<seed>` replays one seed, `RINGBENCH_SIM_SEEDS=<count>` runs more.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, channel};
+
+use clap::Parser;
+use ringbench_engine::sim::{Outcome, Rng, ShardId, Sim, SimOptions, seeds};
+use ringbench_engine::{ConnId, Handler, Ops};
+use ringbench_http::{
+    HeaderScratch, LAST_CHUNK, Limits, ResponseBuilder, ServerConn, ServerEvent, write_chunk,
+};
+use ringload::collect::{Collected, ShardResult};
+use ringload::handler::{Load, Shared};
+use ringload::intervals::{Assembler, Message};
+use ringload::plan::Plan;
+use ringload::tally::Tally;
+use ringload::{Config, Flags};
+
+const ADDRESS: &str = "10.0.0.1:80";
+const MS: u64 = 1_000_000;
+
+fn address() -> SocketAddr {
+    ADDRESS.parse().unwrap()
+}
+
+/// How often the server does what, between 0 and 1; otherwise it answers.
+#[derive(Clone, Debug, Default)]
+struct Manners {
+    /// Says `Connection: close` and does.
+    announced_close: f64,
+    /// Answers, then closes without a word.
+    silent_close: f64,
+    /// Gives no answer at all.
+    silence: f64,
+    /// Closes in the middle of an answer.
+    truncation: f64,
+    /// Answers with what is not HTTP.
+    garbage: f64,
+    /// Answers with a body that ends with the connection.
+    until_close: f64,
+}
+
+impl Manners {
+    fn draw(rng: &mut Rng) -> Self {
+        let mut sometimes = || if rng.chance(0.3) { rng.fraction() * 0.3 } else { 0.0 };
+        Self {
+            announced_close: sometimes(),
+            silent_close: sometimes(),
+            silence: sometimes(),
+            truncation: sometimes(),
+            garbage: sometimes(),
+            until_close: sometimes(),
+        }
+    }
+}
+
+#[derive(Default)]
+struct Peer {
+    http: ServerConn,
+    unread: Vec<u8>,
+}
+
+/// The server.
+struct Site {
+    manners: Manners,
+    rng: Rng,
+    limits: Limits,
+    peers: Vec<Peer>,
+    /// Requests read.
+    requests: u64,
+    /// Answers given in full.
+    answers: u64,
+}
+
+impl Site {
+    fn new(manners: Manners, rng: Rng) -> Self {
+        let limits = Limits::default();
+        Self { manners, rng, limits, peers: Vec::new(), requests: 0, answers: 0 }
+    }
+
+    /// Answers one request, well or badly; false if the connection is over.
+    fn answer(&mut self, ops: &mut Ops, conn: ConnId) -> bool {
+        self.requests += 1;
+        let draw = self.rng.fraction();
+        let mut sum = 0.0;
+        let mut falls = |probability: f64| {
+            sum += probability;
+            draw < sum
+        };
+        let m = &self.manners;
+        if falls(m.silence) {
+            return true;
+        }
+        if falls(m.truncation) {
+            let cut = 1 + self.rng.below(40) as usize;
+            let whole = b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n...";
+            ops.output(conn).extend_from_slice(&whole[..cut.min(whole.len())]);
+            ops.close(conn);
+            return false;
+        }
+        if falls(m.garbage) {
+            ops.output(conn).extend_from_slice(b"220 mail.example ESMTP\r\n");
+            return true;
+        }
+        self.answers += 1;
+        if falls(m.until_close) {
+            ops.output(conn).extend_from_slice(b"HTTP/1.0 200 OK\r\n\r\nuntil the end");
+            ops.close(conn);
+            return false;
+        }
+        let announced = falls(m.announced_close);
+        let over = announced || falls(m.silent_close);
+        self.write_answer(ops.output(conn), announced);
+        if over {
+            ops.close(conn);
+        }
+        !over
+    }
+
+    fn write_answer(&mut self, out: &mut Vec<u8>, close: bool) {
+        if self.rng.chance(0.1) {
+            out.extend_from_slice(b"HTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\n");
+        }
+        let status = [200, 200, 200, 204, 404, 503][self.rng.below(6) as usize];
+        let mut head = ResponseBuilder::new(out, status).unwrap();
+        if close {
+            head = head.close();
+        }
+        let body = vec![b'x'; self.rng.size(3_000)];
+        if status == 204 {
+            head.no_content().unwrap();
+        } else if self.rng.chance(0.3) {
+            head.chunked().unwrap();
+            body.chunks(700).for_each(|chunk| write_chunk(out, chunk));
+            out.extend_from_slice(LAST_CHUNK);
+        } else {
+            head.body(&body).unwrap();
+        }
+    }
+}
+
+impl Handler for Site {
+    fn accepted(&mut self, _: &mut Ops, conn: ConnId) {
+        if self.peers.len() <= conn.index() {
+            self.peers.resize_with(conn.index() + 1, Peer::default);
+        }
+        self.peers[conn.index()] = Peer::default();
+    }
+
+    fn received(&mut self, ops: &mut Ops, conn: ConnId, bytes: &[u8]) {
+        let Peer { mut http, mut unread } = std::mem::take(&mut self.peers[conn.index()]);
+        unread.extend_from_slice(bytes);
+        let mut at = 0;
+        let limits = self.limits.clone();
+        let mut scratch = HeaderScratch::new();
+        loop {
+            let step = http.next(&unread[at..], &mut scratch, &limits);
+            at += step.consumed;
+            match step.event {
+                ServerEvent::Request(_) if !self.answer(ops, conn) => return,
+                ServerEvent::NeedMore => break,
+                ServerEvent::Reject(reject) => panic!("the loader sent {reject}"),
+                _ => {}
+            }
+        }
+        unread.drain(..at);
+        self.peers[conn.index()] = Peer { http, unread };
+    }
+}
+
+/// A simulated run.
+struct World {
+    sim: Sim,
+    server: Option<ShardId<Site>>,
+    shards: Vec<ShardId<Load>>,
+    shared: Arc<Shared>,
+    messages: Receiver<Message>,
+    config: Config,
+}
+
+impl World {
+    fn new(options: SimOptions, args: &str, server: Option<Site>) -> Self {
+        let url = format!("http://{ADDRESS}/");
+        let words = ["ringload", url.as_str()].into_iter().chain(args.split_whitespace());
+        let config = Flags::try_parse_from(words).and_then(Flags::config).expect("good flags");
+        let plan = Plan::new(&config).expect("a request");
+        let shared = Arc::new(Shared::new(&config, plan, address()));
+        let mut sim = Sim::new(options);
+        let server = server.map(|site| sim.add_server(address(), site));
+        let (sender, messages) = channel();
+        let shards = (0..config.threads)
+            .map(|shard| sim.add_client(Load::new(Arc::clone(&shared), shard, sender.clone())))
+            .collect();
+        Self { sim, server, shards, shared, messages, config }
+    }
+
+    /// Runs to the end and checks what must hold of any run.
+    fn run(&mut self) {
+        let outcome = self.sim.run_until_idle(5_000_000);
+        assert_eq!(outcome, Outcome::Idle, "it hangs");
+        for &shard in &self.shards {
+            assert!(self.sim.is_ended(shard));
+            assert_eq!(self.sim.connections(shard), 0, "a leak");
+            self.check_books(self.sim.handler(shard).tally());
+        }
+        assert!(self.totals().peak <= self.config.connections as u64, "more than were asked for");
+        if let Some(server) = self.server {
+            assert_eq!(self.sim.connections(server), 0, "the server was left with connections");
+            let (site, all) = (self.sim.handler(server), self.totals());
+            assert!(site.requests <= all.sent, "more requests came than were sent");
+            assert!(all.requests <= site.answers, "more answers came than were given");
+        }
+    }
+
+    /// Each request that was sent went one way or the other.
+    fn check_books(&self, tally: &Tally) {
+        let (counters, ledger) = (&tally.counters, &tally.ledger);
+        assert_eq!(
+            ledger.sent,
+            counters.requests + counters.errors.timeout + ledger.lost + ledger.in_flight,
+            "{counters:?} {ledger:?}"
+        );
+        assert_eq!(counters.opened, counters.closed);
+        assert!(counters.reconnects <= counters.opened);
+        assert_eq!(counters.status_classes.iter().sum::<u64>(), counters.requests);
+        let request_len = format!("GET / HTTP/1.1\r\nHost: {ADDRESS}\r\n\r\n").len() as u64;
+        assert_eq!(counters.bytes_written, ledger.sent * request_len);
+        if !tally.latency.is_empty() {
+            assert!(tally.latency.min_ns() > 0, "an answer before its request was sent");
+            let longest = self.config.timeout.as_nanos() as u64 + 200 * MS;
+            assert!(tally.latency.max_ns() <= longest, "no time-out came in between");
+        }
+    }
+
+    fn totals(&self) -> Totals {
+        let mut totals = Totals::default();
+        for &shard in &self.shards {
+            totals.add(&Totals::of(self.sim.handler(shard).tally()));
+        }
+        totals
+    }
+
+    /// The intervals that were told, and the latencies with them put back.
+    fn latencies(&self) -> u64 {
+        let every_ns = self.config.interval.map_or(u64::MAX, |every| every.as_nanos() as u64);
+        let mut assembler = Assembler::new(self.config.threads, every_ns);
+        let lines: u64 = self
+            .messages
+            .try_iter()
+            .flat_map(|message| assembler.take(message))
+            .map(|line| line.requests)
+            .sum();
+        let told = assembler.latency.count();
+        assert_eq!(lines, told, "the lines say what was handed over");
+        let rest = self.shards.iter().map(|&shard| self.sim.handler(shard).tally().latency.count());
+        told + rest.sum::<u64>()
+    }
+}
+
+#[derive(Debug, Default)]
+struct Totals {
+    sent: u64,
+    requests: u64,
+    opened: u64,
+    peak: u64,
+    in_flight: u64,
+    lost: u64,
+    timeouts: u64,
+    connect_errors: u64,
+    socket_errors: u64,
+    gave_up: bool,
+}
+
+impl Totals {
+    fn of(tally: &Tally) -> Self {
+        let (counters, ledger) = (&tally.counters, &tally.ledger);
+        Self {
+            sent: ledger.sent,
+            requests: counters.requests,
+            opened: counters.opened,
+            peak: ledger.peak,
+            in_flight: ledger.in_flight,
+            lost: ledger.lost,
+            timeouts: counters.errors.timeout,
+            connect_errors: counters.errors.connect,
+            socket_errors: counters.errors.socket(),
+            gave_up: tally.gave_up,
+        }
+    }
+
+    fn add(&mut self, other: &Self) {
+        self.sent += other.sent;
+        self.requests += other.requests;
+        self.opened += other.opened;
+        self.peak += other.peak;
+        self.in_flight += other.in_flight;
+        self.lost += other.lost;
+        self.timeouts += other.timeouts;
+        self.connect_errors += other.connect_errors;
+        self.socket_errors += other.socket_errors;
+        self.gave_up |= other.gave_up;
+    }
+}
+
+/// A command line and a server from a seed.
+fn draw(seed: u64) -> (String, Manners) {
+    let mut rng = Rng::new(seed ^ 0x5eed);
+    let threads = 1 + rng.below(3);
+    let connections = threads + rng.below(6);
+    let pipeline = if rng.chance(0.5) { 1 } else { rng.size(64) };
+    let timeout_ms = 20 + rng.size(300);
+    let mut args = format!("-c {connections} -t {threads} -p {pipeline} --timeout {timeout_ms}ms");
+    let by_requests = rng.chance(0.5);
+    if by_requests {
+        args.extend([" -n ".to_owned(), rng.size(200).to_string()]);
+    }
+    if !by_requests || rng.chance(0.3) {
+        args.extend([" -d ".to_owned(), rng.size(60).to_string(), "ms".to_owned()]);
+    }
+    if rng.chance(0.3) {
+        args += " --interval 10ms";
+    }
+    (args, Manners::draw(&mut rng))
+}
+
+#[test]
+fn the_books_balance_whatever_happens() {
+    let (mut runs, mut seen) = (0, Totals::default());
+    for seed in seeds(2_500) {
+        let (args, manners) = draw(seed);
+        let site = Site::new(manners, Rng::new(seed));
+        let mut world = World::new(SimOptions::rough(seed), &args, Some(site));
+        world.run();
+        let totals = world.totals();
+        assert_eq!(world.latencies(), totals.requests, "one latency for each response: {args}");
+        let ending = world.config.ending;
+        match (ending.requests, ending.duration) {
+            (Some(requests), None) if !totals.gave_up => {
+                assert_eq!(totals.requests, requests, "exactly -n: {args}");
+            }
+            (Some(requests), _) => assert!(totals.requests <= requests, "at most -n: {args}"),
+            _ => {}
+        }
+        runs += 1;
+        seen.add(&totals);
+    }
+    // The seeds are worth something only if everything came up.
+    let counts = [seen.requests, seen.in_flight, seen.lost, seen.timeouts, seen.connect_errors];
+    assert!(
+        runs < 1_000 || (counts.iter().all(|&count| count > 1_000) && seen.gave_up),
+        "{seen:?}"
+    );
+}
+
+#[test]
+fn all_shards_end_when_the_time_is_up() {
+    for seed in seeds(200) {
+        let site = Site::new(Manners::default(), Rng::new(seed));
+        let mut world = World::new(SimOptions::rough(seed), "-c 5 -t 3 -d 40ms", Some(site));
+        world.run();
+        let start_ns = world.shared.clock().started_ns().expect("it started");
+        let end_ns = start_ns + 40 * MS;
+        for &shard in &world.shards {
+            let ended_ns = world.sim.handler(shard).tally().ended_ns.expect("it ended");
+            // A thread may wake up late, by what the simulation takes for a delay.
+            let latest_ns = end_ns + 2 * world.sim.options().max_delay_ns + MS;
+            assert!((end_ns..=latest_ns).contains(&ended_ns), "{ended_ns} for {end_ns}");
+        }
+    }
+}
+
+#[test]
+fn a_calm_run_is_without_errors() {
+    let site = Site::new(Manners::default(), Rng::new(1));
+    let mut world = World::new(SimOptions::calm(), "-c 7 -t 2 -n 2001 -p 4", Some(site));
+    world.run();
+    let totals = world.totals();
+    assert_eq!((totals.requests, totals.sent, totals.opened, totals.peak), (2_001, 2_001, 7, 7));
+    assert_eq!((totals.socket_errors, totals.lost, totals.in_flight), (0, 0, 0));
+}
+
+#[test]
+fn a_server_that_stops_dead_makes_timeouts() {
+    let site = Site::new(Manners::default(), Rng::new(1));
+    let args = "-c 4 -t 1 -p 3 -d 1s --timeout 100ms";
+    let mut world = World::new(SimOptions::calm(), args, Some(site));
+    let server = world.server.expect("there is one");
+    assert_eq!(world.sim.run_until(200 * MS), Outcome::Reached);
+    let before = world.totals();
+    assert!(before.requests > 100 && before.timeouts == 0, "{before:?}");
+    world.sim.freeze(server);
+    assert_eq!(world.sim.run_until(990 * MS), Outcome::Reached);
+    world.sim.thaw(server);
+    world.run();
+    let after = world.totals();
+    // 790 ms without an answer, 100 ms each time: seven or eight rounds of 4 x 3 requests.
+    assert!((60..=96).contains(&after.timeouts), "{after:?}");
+    assert_eq!(after.timeouts % 3, 0, "every request of a burst is counted: {after:?}");
+    assert!(after.requests > before.requests, "it goes on when the server does");
+}
+
+#[test]
+fn a_run_by_number_gives_up_on_a_server_that_is_gone() {
+    let site = Site::new(Manners { silence: 1.0, ..Manners::default() }, Rng::new(1));
+    let args = "-c 2 -t 1 -n 10 --timeout 1s";
+    let mut world = World::new(SimOptions::calm(), args, Some(site));
+    world.run();
+    let totals = world.totals();
+    assert!(totals.gave_up && totals.requests == 0 && totals.timeouts >= 18, "{totals:?}");
+}
+
+#[test]
+fn a_dead_port_is_knocked_at_a_few_times_a_second() {
+    let mut world = World::new(SimOptions::calm(), "-c 200 -t 2 -d 10s", None);
+    world.run();
+    let totals = world.totals();
+    assert_eq!(totals.opened, 0);
+    // The first 200, then fewer and fewer.
+    assert!((200..900).contains(&totals.connect_errors), "{totals:?}");
+    let results = world.shards.iter().map(|&shard| {
+        let tally = world.sim.handler(shard).tally();
+        let mut copy = Tally::new();
+        copy.counters = tally.counters;
+        let refused = std::io::Error::from(std::io::ErrorKind::ConnectionRefused);
+        assert!(tally.ledger.refused == tally.counters.errors.connect);
+        copy.first_trouble = Some((0, ringload::tally::Trouble::Connect(refused)));
+        ShardResult { tally: copy, engine: *world.sim.stats(shard) }
+    });
+    let all = Collected::new(results.collect(), 0, ringbench_measure::Histogram::new());
+    let failure = all.failure(address(), world.config.timeout).expect("nothing was answered");
+    assert_eq!(failure, "cannot connect to 10.0.0.1:80: connection refused");
+}
+
+#[test]
+fn thousands_of_connections_to_a_server_that_takes_its_time() {
+    let site = Site::new(Manners { silence: 1.0, ..Manners::default() }, Rng::new(1));
+    let args = "-c 3000 -t 2 -d 5s --timeout 10s";
+    let mut world = World::new(SimOptions::calm(), args, Some(site));
+    world.run();
+    let totals = world.totals();
+    assert_eq!((totals.peak, totals.in_flight, totals.socket_errors), (3_000, 3_000, 0));
+}
+
+#[test]
+fn a_connection_that_is_of_use_is_replaced_at_once() {
+    let manners = Manners { announced_close: 1.0, ..Manners::default() };
+    let site = Site::new(manners, Rng::new(1));
+    let mut world = World::new(SimOptions::calm(), "-c 3 -t 1 -n 300", Some(site));
+    world.run();
+    let totals = world.totals();
+    assert_eq!((totals.requests, totals.socket_errors), (300, 0));
+    let ended_ns = world.sim.handler(world.shards[0]).tally().ended_ns.expect("it ended");
+    assert!(ended_ns < 500 * MS, "{ended_ns}: it paused in between");
+}
+
+#[test]
+fn the_same_seed_gives_the_same_run() {
+    let print = |seed| {
+        let (args, manners) = draw(seed);
+        let site = Site::new(manners, Rng::new(seed));
+        let mut world = World::new(SimOptions::rough(seed), &args, Some(site));
+        world.run();
+        world.sim.fingerprint()
+    };
+    assert_eq!(print(11), print(11));
+}
