@@ -27,6 +27,7 @@ impl Driver<'_> {
             Kind::Socket => self.socket_made(handler, token.conn_id(), result),
             Kind::Connect => self.connected(handler, token.conn_id(), result),
             Kind::Wake => self.woken(flags),
+            Kind::Bell => self.rung(),
             Kind::Ignore => {}
         }
     }

@@ -10,11 +10,12 @@ use socket2::SockAddr;
 use super::pool::BufferPool;
 use super::queue::{Queue, Wait};
 use super::token::{Kind, Token};
+use super::wait::Bell;
 use super::{UringOptions, UringReport};
 use crate::ops::{CLOSE_TIMEOUT_NS, Outbox};
 use crate::shard::now_ns;
 use crate::slots::{GENERATION_MASK, Phase};
-use crate::turn::{Timers, fire_timers, next_wake_ns, notify_if_drained};
+use crate::turn::{Timers, fire_timers, notify_if_drained};
 use crate::{CloseReason, ConnId, Control, EngineError, EngineStats, Handler, Ops, ShardControl};
 
 /// How long accepting pauses after it failed for want of descriptors; nginx's figure.
@@ -75,14 +76,15 @@ pub(super) struct Driver<'r> {
     pub(super) queue: Queue<'r>,
     cq: CompletionQueue<'r>,
     pub(super) pool: &'r mut BufferPool,
-    options: &'r UringOptions,
-    min_wait: bool,
+    pub(super) options: &'r UringOptions,
+    pub(super) min_wait: bool,
     listeners: Vec<TcpListener>,
     pub(super) control: &'r ShardControl,
     pub(super) draining: Draining,
     /// Listeners whose accept is not armed, and when to try again.
     pub(super) resting_listeners: Vec<u32>,
     pub(super) accept_at_ns: u64,
+    pub(super) bell: Bell,
     /// Pinned, as the kernel reads them while a connection is being made.
     addresses: Vec<Pin<Box<SockAddr>>>,
     batch: u32,
@@ -91,8 +93,8 @@ pub(super) struct Driver<'r> {
     pub(super) submitted: Option<Submitted>,
     spare: Outbox,
     /// Closes and drain notices whose output is in `submitted`.
-    closing: Vec<ConnId>,
-    awaiting_drain: Vec<ConnId>,
+    pub(super) closing: Vec<ConnId>,
+    pub(super) awaiting_drain: Vec<ConnId>,
     /// Connections that are over but for `in_kernel`, which is zero.
     pub(super) dead: Vec<ConnId>,
     timers: Timers,
@@ -121,6 +123,7 @@ impl<'r> Driver<'r> {
             min_wait: report.min_wait,
             resting_listeners: Vec::new(),
             accept_at_ns: 0,
+            bell: Bell::default(),
             listeners,
             control,
             draining: Draining::No,
@@ -228,33 +231,6 @@ impl<'r> Driver<'r> {
         self.queue.enter(wait).map_err(EngineError::UringEnter)?;
         self.ops.now_ns = now_ns();
         Ok(())
-    }
-
-    /// Whether the end of this very submission is enough to go on: a send that is taken whole posts
-    /// no completion, but a close may wait for it, or more output of a batch that has not settled.
-    fn is_owed_a_turn(&self) -> bool {
-        !(self.closing.is_empty() && self.awaiting_drain.is_empty() && !self.ops.written)
-    }
-
-    /// How long to wait: until the next deadline, alarm or end of an accept pause.
-    fn wait(&self) -> Wait {
-        if self.draining == Draining::Asked || self.is_owed_a_turn() {
-            return Wait { want: 1, min_wait_us: 0, timeout_ns: Some(0) };
-        }
-        let accept = (!self.resting_listeners.is_empty()).then_some(self.accept_at_ns);
-        let next_ns = next_wake_ns(&self.ops).into_iter().chain(accept).min();
-        let timeout_ns = next_ns.map(|at_ns| at_ns.saturating_sub(now_ns()));
-        let (want, min_wait_us) = (self.options.batch_wait.max(1), self.options.batch_wait_us);
-        if want == 1 {
-            return Wait { want, min_wait_us: 0, timeout_ns };
-        }
-        if self.min_wait {
-            return Wait { want, min_wait_us, timeout_ns };
-        }
-        // An older kernel waits for all of `want`, so the time bounds the whole wait.
-        let bound_ns = u64::from(min_wait_us.max(1)) * 1000;
-        let timeout_ns = Some(timeout_ns.map_or(bound_ns, |ns| ns.min(bound_ns)));
-        Wait { want, min_wait_us: 0, timeout_ns }
     }
 
     /// Takes completions until there are none.

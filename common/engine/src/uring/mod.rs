@@ -12,6 +12,7 @@
 //! - `token`: what a completion belongs to
 //! - `driver`: the turn: flush, enter, drain, settle
 //! - `complete`: what each completion leads to
+//! - `wait`: how long a turn waits, and what ends it
 
 mod complete;
 mod driver;
@@ -19,6 +20,7 @@ mod pool;
 mod queue;
 mod setup;
 mod token;
+mod wait;
 
 use std::net::TcpListener;
 use std::sync::Arc;

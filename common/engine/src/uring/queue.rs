@@ -71,17 +71,9 @@ impl<'r> Queue<'r> {
     /// Submits everything queued and waits, in one syscall.
     pub(super) fn enter(&mut self, wait: Wait) -> io::Result<()> {
         self.unspill();
-        let timeout = wait.timeout_ns.map(|ns| Timespec::from(Duration::from_nanos(ns)));
-        let mut args = SubmitArgs::new();
-        if let Some(timeout) = &timeout {
-            args = args.timespec(timeout);
-        }
-        if wait.min_wait_us > 0 {
-            args = args.min_wait_usec(wait.min_wait_us);
-        }
         self.sq.sync();
         self.enters += 1;
-        let result = self.submitter.submit_with_args(wait.want as usize, &args);
+        let result = self.submit_and_wait(wait);
         self.sq.sync();
         self.overflows += u64::from(self.sq.cq_overflow());
         match result {
@@ -96,6 +88,21 @@ impl<'r> Queue<'r> {
                 _ => Err(error),
             },
         }
+    }
+
+    fn submit_and_wait(&self, wait: Wait) -> io::Result<usize> {
+        if wait.timeout_ns.is_none() && wait.min_wait_us == 0 {
+            return self.submitter.submit_and_wait(wait.want as usize);
+        }
+        let timeout = wait.timeout_ns.map(|ns| Timespec::from(Duration::from_nanos(ns)));
+        let mut args = SubmitArgs::new();
+        if let Some(timeout) = &timeout {
+            args = args.timespec(timeout);
+        }
+        if wait.min_wait_us > 0 {
+            args = args.min_wait_usec(wait.min_wait_us);
+        }
+        self.submitter.submit_with_args(wait.want as usize, &args)
     }
 
     /// Whether the kernel has taken everything that was queued and holds back no completion.
@@ -292,6 +299,28 @@ impl<'r> Queue<'r> {
         let (pointer, len) = unsafe { ((*address).as_ptr(), (*address).len()) };
         let entry = opcode::Connect::new(Fd(fd), pointer.cast(), len).build();
         let entry = self.for_conn(entry).user_data(token);
+        // SAFETY: the caller's promise.
+        unsafe { self.push(entry) };
+    }
+
+    /// Has a completion posted when `time` has passed.
+    ///
+    /// # Safety
+    ///
+    /// `time` must stay valid until the kernel has consumed the entry.
+    pub(super) unsafe fn set_timer(&mut self, time: *const Timespec, token: u64) {
+        // SAFETY: the caller's promise.
+        unsafe { self.push(opcode::Timeout::new(time).build().user_data(token)) };
+    }
+
+    /// Sets a timer that is armed to a new time from now. If it has gone off meanwhile, its
+    /// completion is on its way and nothing is changed.
+    ///
+    /// # Safety
+    ///
+    /// As for [`Queue::set_timer`].
+    pub(super) unsafe fn move_timer(&mut self, time: *const Timespec, token: u64) {
+        let entry = opcode::TimeoutUpdate::new(token, time).build().user_data(Token::IGNORE);
         // SAFETY: the caller's promise.
         unsafe { self.push(entry) };
     }

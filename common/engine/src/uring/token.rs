@@ -25,6 +25,8 @@ pub(crate) enum Kind {
     Socket,
     /// A connection attempt.
     Connect,
+    /// The ring's timeout operation.
+    Bell,
 }
 
 /// A decoded `user_data`.
@@ -60,6 +62,7 @@ impl Token {
             5 => Kind::SendRest,
             6 => Kind::Socket,
             7 => Kind::Connect,
+            8 => Kind::Bell,
             _ => Kind::Ignore,
         };
         Self { kind, generation: (bits >> 32) as u32 & GENERATION_MASK, index: bits as u32 }
@@ -86,6 +89,7 @@ mod tests {
             Kind::SendRest,
             Kind::Socket,
             Kind::Connect,
+            Kind::Bell,
         ]
         .into_iter()
         .enumerate()

@@ -1,0 +1,92 @@
+//! How long a turn waits for completions.
+//!
+//! Deadlines end a wait in one of two ways. A timeout that is given with the wait sets up and takes
+//! down a kernel timer each time, one to three per cent of what a small request costs.
+//! So a deadline that is not near is left to the *bell*: one timeout operation on the ring that
+//! stays armed over many waits, and whose completion is as good as any other to end one.
+
+use std::pin::Pin;
+use std::time::Duration;
+
+use io_uring::types::Timespec;
+
+use super::driver::{Draining, Driver};
+use super::queue::Wait;
+use super::token::{Kind, Token};
+use crate::shard::now_ns;
+use crate::turn::next_wake_ns;
+
+/// Nearer deadlines end the wait by its own timeout, which is exact and needs no operation.
+const NEAR_NS: u64 = 500_000;
+
+/// The ring's one timeout operation.
+pub(super) struct Bell {
+    /// When it rings, if it is armed.
+    at_ns: Option<u64>,
+    /// Where the kernel reads the time from when it is set.
+    time: Pin<Box<Timespec>>,
+}
+
+impl Default for Bell {
+    fn default() -> Self {
+        Self { at_ns: None, time: Box::pin(Timespec::new()) }
+    }
+}
+
+impl Driver<'_> {
+    /// Whether the end of this very submission is enough to go on: a send that is taken whole posts
+    /// no completion, but a close may wait for it, or more output of a batch that has not settled.
+    fn is_owed_a_turn(&self) -> bool {
+        !(self.closing.is_empty() && self.awaiting_drain.is_empty() && !self.ops.written)
+    }
+
+    /// How long to wait: until the next deadline, alarm or end of an accept pause.
+    pub(super) fn wait(&mut self) -> Wait {
+        if self.draining == Draining::Asked || self.is_owed_a_turn() {
+            return Wait { want: 1, min_wait_us: 0, timeout_ns: Some(0) };
+        }
+        let accept = (!self.resting_listeners.is_empty()).then_some(self.accept_at_ns);
+        let next_ns = next_wake_ns(&self.ops).into_iter().chain(accept).min();
+        let timeout_ns = next_ns.and_then(|at_ns| self.timeout_until(at_ns));
+        let (want, min_wait_us) = (self.options.batch_wait.max(1), self.options.batch_wait_us);
+        if want == 1 {
+            return Wait { want, min_wait_us: 0, timeout_ns };
+        }
+        if self.min_wait {
+            return Wait { want, min_wait_us, timeout_ns };
+        }
+        // An older kernel waits for all of `want`, so the time bounds the whole wait.
+        let bound_ns = u64::from(min_wait_us.max(1)) * 1000;
+        let timeout_ns = Some(timeout_ns.map_or(bound_ns, |ns| ns.min(bound_ns)));
+        Wait { want, min_wait_us: 0, timeout_ns }
+    }
+
+    /// What the wait's own timeout must be so that it ends at `at_ns`; `None` if the bell sees to
+    /// it.
+    fn timeout_until(&mut self, at_ns: u64) -> Option<u64> {
+        if self.bell.at_ns.is_some_and(|rings_ns| rings_ns <= at_ns) {
+            return None;
+        }
+        let timeout_ns = at_ns.saturating_sub(now_ns());
+        if timeout_ns < NEAR_NS {
+            return Some(timeout_ns);
+        }
+        self.bell.time.set(Timespec::from(Duration::from_nanos(timeout_ns)));
+        let time: *const Timespec = &raw const *self.bell.time;
+        let token = Token { kind: Kind::Bell, generation: 0, index: 0 }.encode();
+        // SAFETY: the time is pinned and lives as long as the driver. The kernel reads it only in
+        // a syscall of this thread, when it consumes the entry, and so never while it is written.
+        unsafe {
+            match self.bell.at_ns.replace(at_ns) {
+                None => self.queue.set_timer(time, token),
+                Some(_) => self.queue.move_timer(time, token),
+            }
+        }
+        None
+    }
+
+    /// The bell has rung, or was cancelled.
+    pub(super) fn rung(&mut self) {
+        self.bell.at_ns = None;
+    }
+}
