@@ -119,17 +119,16 @@ fn announce(running: &Running, shards: usize) -> io::Result<()> {
 
 fn describe(summary: &Summary) -> String {
     let (counts, engine) = (&summary.counts, &summary.engine);
-    let per_request = |count: u64| count as f64 / counts.requests.max(1) as f64;
-    format!(
-        "stopped after {} requests on {} connections ({} refused, {} timed out), {:.3} syscalls \
-         and {:.2} us of CPU per request",
-        counts.requests,
-        engine.accepts,
-        counts.refused,
-        counts.timed_out,
-        per_request(engine.enters),
-        per_request(engine.cpu_ns) / 1_000.0,
-    )
+    let served = format!(
+        "stopped after {} requests on {} connections ({} refused, {} timed out)",
+        counts.requests, engine.accepts, counts.refused, counts.timed_out,
+    );
+    if counts.requests == 0 {
+        return served;
+    }
+    let per_request = |count: u64| count as f64 / counts.requests as f64;
+    let (syscalls, cpu_us) = (per_request(engine.enters), per_request(engine.cpu_ns) / 1_000.0);
+    format!("{served}, {syscalls:.3} syscalls and {cpu_us:.2} us of CPU per request")
 }
 
 #[cfg(test)]
@@ -182,7 +181,7 @@ mod tests {
     #[test]
     fn the_summary_divides_by_requests() {
         let mut summary = Summary::default();
-        assert!(describe(&summary).contains("0.000 syscalls and 0.00 us"));
+        assert!(!describe(&summary).contains("per request"));
         summary.counts.requests = 4;
         summary.engine.enters = 1;
         summary.engine.cpu_ns = 10_000;

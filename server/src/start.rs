@@ -40,7 +40,7 @@ pub fn start(config: &Config) -> Result<Running, EngineError> {
         check_free(address)?;
         let listeners = listen(address, config.backlog, shards)?;
         let local = listeners[0].local_addr();
-        addresses.push(local.map_err(|source| EngineError::Listen { address, source })?);
+        addresses.push(local.map_err(|errno| EngineError::Listen { address, errno })?);
         for (own, listener) in per_shard.iter_mut().zip(listeners) {
             own.push(listener);
         }
@@ -56,7 +56,7 @@ pub fn start(config: &Config) -> Result<Running, EngineError> {
 /// connections.
 fn check_free(address: SocketAddr) -> Result<(), EngineError> {
     if address.port() != 0 {
-        TcpListener::bind(address).map_err(|source| EngineError::Listen { address, source })?;
+        TcpListener::bind(address).map_err(|errno| EngineError::Listen { address, errno })?;
     }
     Ok(())
 }

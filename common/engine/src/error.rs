@@ -13,23 +13,23 @@ pub enum EngineError {
         cause: String,
     },
     /// A part of the ring could not be set up for want of a resource.
-    #[error("cannot set up the ring: {what}: {source}{}", hint(source))]
+    #[error("cannot set up the ring: {what}: {errno}{}", hint(errno))]
     UringSetup {
         /// What was being set up.
         what: &'static str,
         /// The kernel's answer.
-        source: io::Error,
+        errno: io::Error,
     },
     /// Waiting for completions failed in a way that cannot be repaired.
     #[error("io_uring_enter failed: {0}")]
-    UringEnter(#[source] io::Error),
+    UringEnter(io::Error),
     /// The address cannot be listened on.
-    #[error("cannot listen on {address}: {source}")]
+    #[error("cannot listen on {address}: {errno}")]
     Listen {
         /// The address that was asked for.
         address: SocketAddr,
         /// The kernel's answer.
-        source: io::Error,
+        errno: io::Error,
     },
     /// A core in the list is not one this process may run on.
     #[error("core {core} is not among the cores this process may use ({allowed})")]
@@ -40,12 +40,12 @@ pub enum EngineError {
         allowed: String,
     },
     /// The operating system refused a thread.
-    #[error("cannot start the thread of shard {shard}: {source}")]
+    #[error("cannot start the thread of shard {shard}: {errno}")]
     Spawn {
         /// Which shard.
         shard: usize,
         /// The system's answer.
-        source: io::Error,
+        errno: io::Error,
     },
     /// A shard's thread panicked: a defect in this program.
     #[error("shard {shard} panicked; this is a defect, please report it")]
@@ -55,9 +55,9 @@ pub enum EngineError {
     },
 }
 
-/// What usually helps against an errno of ring set-up.
-fn hint(source: &io::Error) -> &'static str {
-    match source.raw_os_error() {
+/// What usually helps against an error of ring set-up.
+fn hint(errno: &io::Error) -> &'static str {
+    match errno.raw_os_error() {
         Some(libc::ENOMEM) => {
             " (locked memory: raise `ulimit -l`, or wait a second after stopping another ring)"
         }

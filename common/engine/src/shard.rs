@@ -168,7 +168,7 @@ where
     let (mut threads, mut controls) = (Vec::new(), Vec::new());
     now_ns();
     for shard in 0..config.shards {
-        let spawn_error = |source| EngineError::Spawn { shard, source };
+        let spawn_error = |errno| EngineError::Spawn { shard, errno };
         let control = Arc::new(ShardControl::new().map_err(spawn_error)?);
         controls.push(Arc::clone(&control));
         let (make, ready, options) =

@@ -26,7 +26,7 @@ pub fn listen(
             let listener = listen_one(actual, backlog)
                 .and_then(|listener| listener.local_addr().map(|local| (listener, local)));
             let (listener, local) =
-                listener.map_err(|source| EngineError::Listen { address, source })?;
+                listener.map_err(|errno| EngineError::Listen { address, errno })?;
             actual = local;
             Ok(listener)
         })

@@ -91,7 +91,7 @@ impl Ring {
         control: Arc<ShardControl>,
     ) -> Result<Self, EngineError> {
         let (ring, mut report) = setup::build(options)?;
-        let failed = |what| move |source| EngineError::UringSetup { what, source };
+        let failed = |what| move |errno| EngineError::UringSetup { what, errno };
         let mut pool = BufferPool::new(options.buffers, options.buffer_size);
         // SAFETY: the pool is kept beside the ring and dropped after it.
         unsafe { pool.register(&ring.submitter()) }.map_err(failed("provided buffers"))?;
