@@ -21,7 +21,7 @@ pub struct ConnId {
 
 impl ConnId {
     /// Position in a dense table, for a handler that keeps its own state per connection in a `Vec`.
-    /// Indices are handed out from 0 up and the lowest free ones are reused first-in, last-out.
+    /// Indices are handed out from 0 up, and the one that was given back last is used next.
     #[inline]
     pub fn index(self) -> usize {
         self.index as usize

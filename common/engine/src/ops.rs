@@ -26,8 +26,8 @@ pub struct TargetId(pub(crate) u32);
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Segment {
     pub(crate) conn: ConnId,
-    pub(crate) start: u32,
-    pub(crate) end: u32,
+    pub(crate) start: usize,
+    pub(crate) end: usize,
 }
 
 /// The output of one batch: all connections' bytes in one area.
@@ -38,12 +38,14 @@ pub(crate) struct Outbox {
 }
 
 impl Outbox {
-    /// Above this the memory of a batch is not kept for the next one.
+    /// Memory above this is given back when a batch has used little of it.
     const KEPT_BYTES: usize = 1 << 20;
 
     pub(crate) fn clear(&mut self) {
+        if self.bytes.capacity() > Self::KEPT_BYTES.max(8 * self.bytes.len()) {
+            self.bytes.shrink_to(Self::KEPT_BYTES);
+        }
         self.bytes.clear();
-        self.bytes.shrink_to(Self::KEPT_BYTES);
         self.segments.clear();
     }
 }
@@ -124,12 +126,12 @@ impl Ops {
         if let Some(backlog) = &mut slot.backlog {
             return &mut backlog.pending;
         }
-        let start = bytes.len() as u32;
+        let start = bytes.len();
         if slot.segment != NO_SEGMENT {
             // It wrote earlier in this batch, and another connection wrote since. Two sends at a
             // time could be reordered, so its bytes move to the end, where they can grow.
             let earlier = &mut segments[slot.segment as usize];
-            bytes.extend_from_within(earlier.start as usize..earlier.end as usize);
+            bytes.extend_from_within(earlier.start..earlier.end);
             earlier.end = earlier.start;
         }
         slot.segment = segments.len() as u32;
@@ -141,7 +143,7 @@ impl Ops {
     /// Writes down where the growing segment ends.
     pub(crate) fn seal(&mut self) {
         if self.open_segment.take().is_some() {
-            let end = self.outbox.bytes.len() as u32;
+            let end = self.outbox.bytes.len();
             if let Some(last) = self.outbox.segments.last_mut() {
                 debug_assert!(last.start <= end, "a handler cut the output area");
                 last.end = end;
@@ -170,9 +172,7 @@ impl Ops {
         let mut backlog = Backlog { in_flight: rest.to_vec(), ..Backlog::default() };
         if slot.segment != NO_SEGMENT {
             let segment = &mut self.outbox.segments[slot.segment as usize];
-            backlog.pending.extend_from_slice(
-                &self.outbox.bytes[segment.start as usize..segment.end as usize],
-            );
+            backlog.pending.extend_from_slice(&self.outbox.bytes[segment.start..segment.end]);
             segment.end = segment.start;
             slot.segment = NO_SEGMENT;
         }
@@ -204,15 +204,17 @@ impl Ops {
         TargetId(self.targets.len() as u32 - 1)
     }
 
-    /// Starts a connection to `target`; `connected` or `closed` follows.
+    /// Starts a connection to `target`; `connected` or `closed` follows, unless the shard is at its
+    /// end.
     pub fn connect(&mut self, target: TargetId) -> ConnId {
         let conn = self.slots.alloc(Phase::Connecting);
         self.connects.push((conn, target));
         conn
     }
 
-    /// Closes `conn` after everything written to it has been sent. The peer sees an end of file;
-    /// unread input may turn it into a reset, see [`Ops::close_lingering`].
+    /// Closes `conn` after everything written to it has been sent, or when that has made no progress
+    /// for a few seconds. The peer sees an end of file; unread input may turn it into a reset, see
+    /// [`Ops::close_lingering`].
     pub fn close(&mut self, conn: ConnId) {
         self.begin_close(conn, Phase::Closing);
     }

@@ -114,7 +114,7 @@ impl<H> Shards<H> {
         self.controls.clone()
     }
 
-    /// What the kernel offered and what is in use, as the first shard found it.
+    /// What the kernel offered and what is in use. It is the same for all shards.
     pub fn report(&self) -> &UringReport {
         &self.report
     }
@@ -136,7 +136,6 @@ impl<H> Shards<H> {
             match thread.join().unwrap_or(Err(EngineError::Panicked { shard })) {
                 Ok(done) => finished.push(done),
                 Err(error) => {
-                    self.controls.iter().for_each(|control| control.stop());
                     failed.get_or_insert(error);
                 }
             }
@@ -162,60 +161,107 @@ where
     F: Fn(usize) -> H + Send + Sync + 'static,
 {
     let cores = pinning(config)?;
+    let controls = (0..config.shards)
+        .map(|shard| ShardControl::new().map(Arc::new).map_err(|errno| spawn_error(shard, errno)))
+        .collect::<Result<Vec<_>, _>>()?;
     let make = Arc::new(make);
     let mut listeners = listeners.into_iter();
     let (ready_sender, ready) = mpsc::channel();
-    let (mut threads, mut controls) = (Vec::new(), Vec::new());
+    let mut threads = Vec::new();
+    let mut failed = None;
     now_ns();
     for shard in 0..config.shards {
-        let spawn_error = |errno| EngineError::Spawn { shard, errno };
-        let control = Arc::new(ShardControl::new().map_err(spawn_error)?);
-        controls.push(Arc::clone(&control));
-        let (make, ready, options) =
-            (Arc::clone(&make), ready_sender.clone(), config.uring.clone());
-        let core = cores.get(shard % cores.len().max(1)).copied();
-        let own_listeners = listeners.next().unwrap_or_default();
-        let body = move || {
-            if let Some(id) = core {
-                core_affinity::set_for_current(CoreId { id });
-            }
-            let ring = uring::Ring::new(&options, own_listeners, control);
-            let (ring, outcome) = match ring {
-                Ok(ring) => {
-                    let report = ring.report().clone();
-                    (Some(ring), Ok(report))
-                }
-                Err(error) => (None, Err(error)),
-            };
-            // The receiver is gone only if another shard failed, and then we are being stopped.
-            let _ = ready.send(outcome);
-            drop(ready);
-            let mut handler = make(shard);
-            let mut stats = match ring {
-                Some(ring) => ring.run(&mut handler)?,
-                None => EngineStats::default(),
-            };
-            stats.cpu_ns = thread_cpu_ns();
-            Ok(Finished { handler, stats })
+        let seat = Seat {
+            shard,
+            core: cores.get(shard % cores.len().max(1)).copied(),
+            options: config.uring.clone(),
+            listeners: listeners.next().unwrap_or_default(),
+            together: EndTogether { controls: controls.clone(), well: false },
+            ready: ready_sender.clone(),
         };
-        let name = format!("{}-{shard}", config.thread_name);
-        threads.push(thread::Builder::new().name(name).spawn(body).map_err(spawn_error)?);
-    }
-    drop(ready_sender);
-    let mut report = UringReport::default();
-    for outcome in ready {
-        match outcome {
-            Ok(shard_report) => report = shard_report,
-            Err(error) => {
-                controls.iter().for_each(|control| control.stop());
-                for thread in threads {
-                    let _ = thread.join();
-                }
-                return Err(error);
+        let make = Arc::clone(&make);
+        let thread = thread::Builder::new().name(format!("{}-{shard}", config.thread_name));
+        match thread.spawn(move || seat.run(&*make)) {
+            Ok(thread) => threads.push(thread),
+            Err(errno) => {
+                failed = Some(spawn_error(shard, errno));
+                break;
             }
         }
     }
-    Ok(Shards { threads, controls, report })
+    drop(ready_sender);
+    let mut report = UringReport::default();
+    for outcome in ready.iter().take(threads.len()) {
+        match outcome {
+            Ok(shard_report) => report = shard_report,
+            Err(error) => failed = failed.or(Some(error)),
+        }
+    }
+    let shards = Shards { threads, controls, report };
+    let Some(error) = failed else { return Ok(shards) };
+    shards.controls.iter().for_each(|control| control.stop());
+    // What started meanwhile has nothing to report but that it was stopped.
+    let _ = shards.join();
+    Err(error)
+}
+
+fn spawn_error(shard: usize, errno: io::Error) -> EngineError {
+    EngineError::Spawn { shard, errno }
+}
+
+/// Stops all shards unless its own has ended well: the failure of one must not go unseen while the
+/// others run on.
+struct EndTogether {
+    controls: Vec<Arc<ShardControl>>,
+    well: bool,
+}
+
+impl Drop for EndTogether {
+    fn drop(&mut self) {
+        if !self.well {
+            self.controls.iter().for_each(|control| control.stop());
+        }
+    }
+}
+
+/// What a shard's thread starts with.
+struct Seat {
+    shard: usize,
+    core: Option<usize>,
+    options: UringOptions,
+    listeners: Vec<TcpListener>,
+    together: EndTogether,
+    ready: mpsc::Sender<Result<UringReport, EngineError>>,
+}
+
+impl Seat {
+    /// The life of a shard's thread.
+    fn run<H: Handler>(self, make: impl Fn(usize) -> H) -> Result<Finished<H>, EngineError> {
+        let Self { shard, core, options, listeners, mut together, ready } = self;
+        if let Some(id) = core {
+            core_affinity::set_for_current(CoreId { id });
+        }
+        let control = Arc::clone(&together.controls[shard]);
+        let ring = uring::Ring::new(&options, listeners, control);
+        let (ring, outcome) = match ring {
+            Ok(ring) => {
+                let report = ring.report().clone();
+                (Some(ring), Ok(report))
+            }
+            Err(error) => (None, Err(error)),
+        };
+        // Somebody listens: `start` waits for every thread's word.
+        let _ = ready.send(outcome);
+        drop(ready);
+        let mut handler = make(shard);
+        let mut stats = match ring {
+            Some(ring) => ring.run(&mut handler)?,
+            None => EngineStats::default(),
+        };
+        stats.cpu_ns = thread_cpu_ns();
+        together.well = true;
+        Ok(Finished { handler, stats })
+    }
 }
 
 /// The cores to pin to, checked against those that are allowed.

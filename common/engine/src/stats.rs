@@ -7,13 +7,13 @@ pub struct EngineStats {
     pub enters: u64,
     /// Completions taken from the ring.
     pub completions: u64,
-    /// Sends that the kernel took whole, at once or not.
+    /// Sends handed over, one per connection and batch.
     pub sends: u64,
     /// Sends that found the socket full and had to wait.
     pub sends_blocked: u64,
     /// Times a receive ended because the provided buffers had run out.
     pub enobufs: u64,
-    /// Completions that did not fit into the completion queue and were delivered late.
+    /// Times the completion queue was too short, so that completions came late.
     pub cq_overflows: u64,
     /// Connections accepted.
     pub accepts: u64,

@@ -26,7 +26,8 @@ fn variants() -> Vec<(&'static str, UringOptions)> {
         ("no defer_taskrun", UringOptions { defer_taskrun: false, ..default.clone() }),
         ("few buffers", UringOptions { buffers: 8, buffer_size: 1000, ..default.clone() }),
         ("a tiny ring", UringOptions { ring_entries: 2, ..default.clone() }),
-        ("batches", UringOptions { batch_wait: 8, batch_wait_us: 200, ..default }),
+        ("batches", UringOptions { batch_wait: 8, batch_wait_us: 200, ..default.clone() }),
+        ("batches without a time", UringOptions { batch_wait: 8, ..default }),
     ]
 }
 
@@ -463,4 +464,73 @@ fn a_port_in_use_is_named() {
     let address = taken.local_addr().unwrap();
     let error = listen(address, 16, 1).unwrap_err();
     assert!(error.to_string().contains(&address.to_string()), "{error}");
+}
+
+/// Fails in the way that its first byte names.
+struct Fragile;
+
+impl Handler for Fragile {
+    fn received(&mut self, _: &mut Ops, _: ConnId, _: &[u8]) {
+        panic!("on purpose");
+    }
+}
+
+#[test]
+fn one_shard_that_fails_ends_the_others() {
+    let listeners = listen(ANY, 16, 1).unwrap();
+    let address = listeners[0].local_addr().unwrap();
+    let two = EngineConfig { shards: 2, ..config(UringOptions::default()) };
+    // Only the second shard can be reached; the first would run for ever.
+    let shards = start(&two, vec![Vec::new(), listeners], |_| Fragile).expect("io_uring");
+    TcpStream::connect(address).unwrap().write_all(b"x").unwrap();
+    let error = shards.join().map(|_| ()).unwrap_err();
+    assert!(matches!(error, EngineError::Panicked { shard: 1 }), "{error}");
+}
+
+/// Greets whoever connects and closes at once, so that accepts and closes are always under way.
+#[derive(Default)]
+struct Greeter {
+    closed: usize,
+}
+
+impl Handler for Greeter {
+    fn accepted(&mut self, ops: &mut Ops, conn: ConnId) {
+        ops.output(conn).extend_from_slice(b"hello");
+        ops.close_lingering(conn);
+    }
+
+    fn received(&mut self, _: &mut Ops, _: ConnId, _: &[u8]) {}
+
+    fn closed(&mut self, _: &mut Ops, _: ConnId, _: CloseReason) {
+        self.closed += 1;
+    }
+}
+
+#[test]
+fn short_lived_connections_all_get_their_answer() {
+    for (name, options) in variants() {
+        let server = Server::start(options, Greeter::default);
+        let address = server.address;
+        let clients: Vec<_> = (0..8)
+            .map(|_| {
+                std::thread::spawn(move || {
+                    for _ in 0..200 {
+                        let mut stream = TcpStream::connect(address).unwrap();
+                        stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+                        // What it sends is still unread when the answer leaves.
+                        stream.write_all(b"ignored").unwrap();
+                        let mut answer = String::new();
+                        stream.read_to_string(&mut answer).unwrap();
+                        assert_eq!(answer, "hello");
+                    }
+                })
+            })
+            .collect();
+        for client in clients {
+            client.join().unwrap_or_else(|_| panic!("{name}: a client failed"));
+        }
+        server.shards.controls().iter().for_each(|control| control.drain());
+        let done = server.shards.join().unwrap().remove(0);
+        assert_eq!(done.handler.closed, 1600, "{name}: a connection leaked");
+    }
 }

@@ -28,8 +28,8 @@ pub(super) enum Event {
     /// stretch of the outbox, or the error.
     Sent {
         conn: ConnId,
-        start: u32,
-        end: u32,
+        start: usize,
+        end: usize,
         taken: Result<usize, i32>,
     },
     /// There was nothing to send for a connection that wants to hear when all is sent.

@@ -4,9 +4,9 @@ use std::io;
 
 use io_uring::cqueue;
 
-use super::driver::{Conn, Draining, Driver, NO_CONN};
+use super::driver::{Conn, Draining, Driver, MAX_SEND_BYTES, NO_CONN};
 use super::token::{Kind, Token};
-use crate::ops::HIGH_WATER_BYTES;
+use crate::ops::{CLOSE_TIMEOUT_NS, HIGH_WATER_BYTES};
 use crate::slots::{Backlog, Phase};
 use crate::turn::{end_connection, notify_if_drained};
 use crate::{CloseReason, ConnId, Handler};
@@ -28,6 +28,7 @@ impl Driver<'_> {
             Kind::Connect => self.connected(handler, token.conn_id(), result),
             Kind::Wake => self.woken(flags),
             Kind::Bell => self.rung(),
+            Kind::Shutdown => self.half_closed(token.conn_id()),
             Kind::Ignore => {}
         }
     }
@@ -79,10 +80,6 @@ impl Driver<'_> {
             (0, Phase::Lingering) => self.end(handler, conn, CloseReason::Local),
             // Every buffer was in use; they are back when the next submission goes out.
             (libc::ENOBUFS, _) => self.ops.stats.enobufs += 1,
-            (libc::EINVAL, _) if self.queue.multishot => {
-                // Linux before 6.0 has no multishot receive.
-                self.queue.multishot = false;
-            }
             // Cancelled: for a pause or by a close.
             (libc::ECANCELED | libc::EINTR, _) => {}
             (_, Phase::Open) => {
@@ -130,7 +127,7 @@ impl Driver<'_> {
             return;
         };
         let segment = submitted.outbox.segments[token.index as usize];
-        let bytes = &submitted.outbox.bytes[segment.start as usize..segment.end as usize];
+        let bytes = &submitted.outbox.bytes[segment.start..segment.end];
         if result < 0 && result != -libc::EAGAIN {
             return self.send_failed(handler, segment.conn, result);
         }
@@ -154,17 +151,19 @@ impl Driver<'_> {
     }
 
     /// Sends what is left of the backlog's part that is in flight.
-    fn send_rest(&mut self, conn: ConnId) {
+    pub(super) fn send_rest(&mut self, conn: ConnId) {
         let Some(backlog) = self.ops.slots.get(conn).and_then(|slot| slot.backlog.as_ref()) else {
             return;
         };
         let state = &mut self.conns[conn.index()];
         state.in_kernel += 1;
         let token = Token::conn(Kind::SendRest, conn);
+        let len = MAX_SEND_BYTES.min(backlog.in_flight.len() - backlog.sent);
+        let rest: *const [u8] = &raw const backlog.in_flight[backlog.sent..backlog.sent + len];
         // SAFETY: `in_flight` is left alone until this send has completed: writes go to `pending`,
         // and the slot, which owns the backlog, is kept while `in_kernel` is not zero.
         unsafe {
-            self.queue.send_in_full(state.fd, &raw const backlog.in_flight[backlog.sent..], token);
+            self.queue.send_with_patience(state.fd, rest, token);
         };
     }
 
@@ -182,10 +181,17 @@ impl Driver<'_> {
         let Some(backlog) = slot.backlog.as_deref_mut() else {
             return;
         };
-        if advance(backlog, result.max(0) as usize) {
+        let all_gone = !advance(backlog, result.max(0) as usize);
+        if slot.phase != Phase::Open {
+            // A close may take its time as long as it gets on.
+            self.ops.wheel.set(conn.index, self.ops.now_ns + CLOSE_TIMEOUT_NS);
+        }
+        if !all_gone {
             return self.send_rest(conn);
         }
-        slot.backlog = None;
+        if let Some(slot) = self.ops.slots.get_mut(conn) {
+            slot.backlog = None;
+        }
         let state = &mut self.conns[conn.index()];
         if std::mem::take(&mut state.paused) {
             self.arm_receive(conn);
@@ -196,6 +202,12 @@ impl Driver<'_> {
 
     fn accepted<H: Handler>(&mut self, handler: &mut H, listener: u32, result: i32, flags: u32) {
         let more = cqueue::more(flags);
+        if self.is_over {
+            if result >= 0 {
+                self.queue.close(result, false);
+            }
+            return;
+        }
         if result >= 0 {
             let conn = self.ops.slots.alloc(Phase::Open);
             *self.conn_mut(conn) = Conn { fd: result, ..NO_CONN };
@@ -204,19 +216,16 @@ impl Driver<'_> {
             self.arm_receive(conn);
             handler.accepted(&mut self.ops, conn);
         }
-        match -result {
-            libc::ECANCELED => return,
-            libc::EINVAL if self.queue.multishot => self.queue.multishot = false,
-            libc::EMFILE | libc::ENFILE | libc::ENOBUFS | libc::ENOMEM => {
-                self.ops.stats.accept_errors += 1;
-                if !more {
-                    self.rest_listener(listener);
-                }
-                return;
-            }
-            _ => {}
+        // A client that gave up while it waited, a signal: nothing that would come again at once.
+        let passing = [libc::ECONNABORTED, libc::EINTR, libc::EAGAIN, libc::ECANCELED];
+        let failed = result < 0 && !passing.contains(&-result);
+        self.ops.stats.accept_errors += u64::from(failed);
+        if more || self.draining != Draining::No {
+            return;
         }
-        if !more && self.draining == Draining::No {
+        if failed {
+            self.rest_listener(listener);
+        } else {
             self.arm_accept(listener);
         }
     }
@@ -267,7 +276,7 @@ impl Driver<'_> {
             self.draining = Draining::Asked;
             self.stop_accepting();
         }
-        if !cqueue::more(flags) {
+        if !cqueue::more(flags) && !self.is_over {
             self.watch();
         }
     }
@@ -279,12 +288,29 @@ impl Driver<'_> {
             return;
         }
         state.ended = true;
-        if state.fd >= 0 {
+        self.close_descriptor(conn);
+        self.bury_if_done(conn);
+        end_connection(&mut self.ops, handler, conn, why);
+    }
+
+    /// Closes the descriptor of a connection that has ended, unless a half-close is still to look
+    /// it up.
+    fn close_descriptor(&mut self, conn: ConnId) {
+        let state = &mut self.conns[conn.index()];
+        if state.fd >= 0 && !state.half_closing {
             self.queue.close(state.fd, state.in_kernel > 0);
             state.fd = -1;
         }
-        self.bury_if_done(conn);
-        end_connection(&mut self.ops, handler, conn, why);
+    }
+
+    fn half_closed(&mut self, conn: ConnId) {
+        let state = &mut self.conns[conn.index()];
+        state.in_kernel -= 1;
+        state.half_closing = false;
+        if state.ended {
+            self.close_descriptor(conn);
+            self.bury_if_done(conn);
+        }
     }
 
     /// Lets the slot of a connection that has ended go when its last operation is back.

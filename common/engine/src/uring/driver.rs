@@ -14,7 +14,7 @@ use super::wait::Bell;
 use super::{UringOptions, UringReport};
 use crate::ops::{CLOSE_TIMEOUT_NS, Outbox};
 use crate::shard::now_ns;
-use crate::slots::{GENERATION_MASK, Phase};
+use crate::slots::{GENERATION_MASK, NO_SEGMENT, Phase};
 use crate::turn::{Timers, fire_timers, notify_if_drained};
 use crate::{CloseReason, ConnId, Control, EngineError, EngineStats, Handler, Ops, ShardControl};
 
@@ -22,6 +22,9 @@ use crate::{CloseReason, ConnId, Control, EngineError, EngineStats, Handler, Ops
 const ACCEPT_PAUSE_NS: u64 = 500_000_000;
 /// How long the end of a shard waits for its cancelled operations.
 const TEARDOWN_NS: u64 = 2_000_000_000;
+
+/// The most that is given to one send; the kernel takes no more than about 2 GiB at a time.
+pub(super) const MAX_SEND_BYTES: usize = 1 << 30;
 
 /// What the ring knows of a connection, beside its slot.
 #[derive(Clone, Copy, Debug)]
@@ -36,6 +39,8 @@ pub(super) struct Conn {
     pub(super) paused: bool,
     /// The peer has sent its last byte.
     pub(super) eof: bool,
+    /// A half-close is under way, for which the descriptor must stay.
+    pub(super) half_closing: bool,
     /// Closed and reported to the handler; the slot goes when `in_kernel` is zero.
     pub(super) ended: bool,
     /// On its way to be released.
@@ -50,6 +55,7 @@ pub(super) const NO_CONN: Conn = Conn {
     receiving: false,
     paused: false,
     eof: false,
+    half_closing: false,
     ended: false,
     buried: false,
     target: 0,
@@ -81,6 +87,8 @@ pub(super) struct Driver<'r> {
     listeners: Vec<TcpListener>,
     pub(super) control: &'r ShardControl,
     pub(super) draining: Draining,
+    /// The shard is at its end: whatever still comes is closed.
+    pub(super) is_over: bool,
     /// Listeners whose accept is not armed, and when to try again.
     pub(super) resting_listeners: Vec<u32>,
     pub(super) accept_at_ns: u64,
@@ -127,6 +135,7 @@ impl<'r> Driver<'r> {
             listeners,
             control,
             draining: Draining::No,
+            is_over: false,
             addresses: Vec::new(),
             batch: 0,
             submitted: None,
@@ -182,15 +191,21 @@ impl<'r> Driver<'r> {
         let outbox = self.ops.take_outbox(std::mem::take(&mut self.spare));
         self.batch = (self.batch + 1) & GENERATION_MASK;
         for (index, segment) in outbox.segments.iter().enumerate() {
-            let bytes = &outbox.bytes[segment.start as usize..segment.end as usize];
+            let bytes = &outbox.bytes[segment.start..segment.end];
             let slot = self.ops.slots.get(segment.conn);
             if bytes.is_empty() || slot.is_none_or(|slot| slot.phase == Phase::Closed) {
+                continue;
+            }
+            self.ops.stats.sends += 1;
+            if bytes.len() > MAX_SEND_BYTES {
+                if self.ops.push_back(segment.conn, bytes) {
+                    self.send_rest(segment.conn);
+                }
                 continue;
             }
             let fd = self.conns[segment.conn.index()].fd;
             let token =
                 Token { kind: Kind::Send, generation: self.batch, index: index as u32 }.encode();
-            self.ops.stats.sends += 1;
             // SAFETY: `bytes` lies in the outbox, which goes into `submitted` unchanged and stays
             // there until the kernel has consumed the queue and every completion has been seen.
             unsafe { self.queue.send_at_once(fd, bytes, token) };
@@ -218,8 +233,8 @@ impl<'r> Driver<'r> {
     pub(super) fn connect(&mut self, conn: ConnId) {
         let Conn { fd, target, .. } = self.conns[conn.index()];
         let address: *const SockAddr = &raw const *self.addresses[target as usize];
-        // SAFETY: addresses are pinned and live as long as the driver, which waits for its
-        // operations to end.
+        // SAFETY: addresses are pinned and live as long as the driver, or for good if at its end
+        // an operation has not come back.
         unsafe {
             self.queue.connect(fd, address, Token::conn(Kind::Connect, conn));
         };
@@ -235,10 +250,14 @@ impl<'r> Driver<'r> {
 
     /// Takes completions until there are none.
     fn drain<H: Handler>(&mut self, handler: &mut H) {
-        loop {
+        for round in 0.. {
             self.cq.sync();
             if self.cq.is_empty() {
                 break;
+            }
+            if round > 0 {
+                // Without deferred task work completions also come while others are handled.
+                self.ops.now_ns = now_ns();
             }
             self.ops.stats.completions += self.cq.len() as u64;
             while let Some(completion) = self.cq.next() {
@@ -263,7 +282,16 @@ impl<'r> Driver<'r> {
         }
         if !self.awaiting_drain.is_empty() {
             let mut awaiting = std::mem::take(&mut self.awaiting_drain);
-            awaiting.drain(..).for_each(|conn| notify_if_drained(&mut self.ops, handler, conn));
+            for conn in awaiting.drain(..) {
+                notify_if_drained(&mut self.ops, handler, conn);
+                // More was written meanwhile: its end is what the handler is waiting for now.
+                if let Some(slot) = self.ops.slots.get(conn)
+                    && slot.notify_drained
+                    && slot.segment != NO_SEGMENT
+                {
+                    self.ops.drain_asks.push(conn);
+                }
+            }
             self.awaiting_drain = awaiting;
         }
         if self.draining == Draining::Asked {
@@ -285,13 +313,15 @@ impl<'r> Driver<'r> {
             Phase::Closed => self.end(handler, conn, CloseReason::Local),
             Phase::Closing if sent => self.end(handler, conn, CloseReason::Local),
             Phase::ClosingLinger if sent => {
-                let Conn { fd, eof, .. } = self.conns[conn.index()];
-                if eof {
+                let state = &mut self.conns[conn.index()];
+                if state.eof {
                     return self.end(handler, conn, CloseReason::Local);
                 }
+                state.half_closing = true;
+                state.in_kernel += 1;
+                self.queue.shutdown_write(state.fd, Token::conn(Kind::Shutdown, conn));
                 slot.phase = Phase::Lingering;
                 self.ops.wheel.set(conn.index, self.ops.now_ns + CLOSE_TIMEOUT_NS);
-                self.queue.shutdown_write(fd);
                 self.arm_receive(conn);
             }
             _ => {}
@@ -313,6 +343,7 @@ impl<'r> Driver<'r> {
 
     /// Ends what is open and waits, for a while, until the kernel has let go of everything.
     fn teardown<H: Handler>(&mut self, handler: &mut H) -> Result<(), EngineError> {
+        self.is_over = true;
         self.listeners.clear();
         let open: Vec<ConnId> = self.ops.slots.ids().collect();
         for conn in open {

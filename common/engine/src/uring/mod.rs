@@ -22,6 +22,7 @@ mod setup;
 mod token;
 mod wait;
 
+use std::mem::ManuallyDrop;
 use std::net::TcpListener;
 use std::sync::Arc;
 
@@ -74,9 +75,9 @@ impl Default for UringOptions {
 
 /// A ring that is set up, on the thread that will use it.
 pub(crate) struct Ring {
-    // Dropped first: the ring must be gone before the buffers that were registered with it.
     io: IoUring,
-    pool: BufferPool,
+    /// Never freed while the kernel may write to it: whoever drops it must know.
+    pool: ManuallyDrop<BufferPool>,
     options: UringOptions,
     report: UringReport,
     listeners: Vec<TcpListener>,
@@ -92,8 +93,8 @@ impl Ring {
     ) -> Result<Self, EngineError> {
         let (ring, mut report) = setup::build(options)?;
         let failed = |what| move |errno| EngineError::UringSetup { what, errno };
-        let mut pool = BufferPool::new(options.buffers, options.buffer_size);
-        // SAFETY: the pool is kept beside the ring and dropped after it.
+        let mut pool = ManuallyDrop::new(BufferPool::new(options.buffers, options.buffer_size));
+        // SAFETY: the pool is freed only when all receives are known to have ended, see `run`.
         unsafe { pool.register(&ring.submitter()) }.map_err(failed("provided buffers"))?;
         if options.direct_descriptors {
             let limit = u32::try_from(crate::raise_nofile_limit()).unwrap_or(u32::MAX);
@@ -115,14 +116,15 @@ impl Ring {
         let (mut submitter, sq, cq) = ring.split();
         // An old kernel goes without.
         let _ = submitter.register_ring_fd();
-        let mut driver =
-            Driver::new(&options, &report, submitter, sq, cq, &mut pool, listeners, &control);
+        // Should the handler panic, what the kernel may still use is left to it.
+        let mut driver = ManuallyDrop::new(Driver::new(
+            &options, &report, submitter, sq, cq, &mut pool, listeners, &control,
+        ));
         let outcome = driver.run(handler);
-        let (stats, quiet) = driver.finish();
-        if !quiet {
-            // The kernel may still write to the buffers: keep them for good rather than free them.
-            drop(ring);
-            std::mem::forget(pool);
+        let (stats, quiet) = ManuallyDrop::into_inner(driver).finish();
+        drop(ring);
+        if quiet {
+            drop(ManuallyDrop::into_inner(pool));
         }
         outcome.map(|()| stats)
     }

@@ -26,8 +26,8 @@ pub(super) struct Wait {
 
 /// A send in full, by which the kernel must not wait and of which we hear only if it fails.
 const AT_ONCE: i32 = libc::MSG_DONTWAIT | libc::MSG_WAITALL | libc::MSG_NOSIGNAL;
-/// A send that waits in the kernel until all is taken.
-const IN_FULL: i32 = libc::MSG_WAITALL | libc::MSG_NOSIGNAL;
+/// A send that waits in the kernel until the socket has room, for all of it or for some.
+const WITH_PATIENCE: i32 = libc::MSG_NOSIGNAL;
 
 /// `TCP_NODELAY`'s value.
 static ONE: libc::c_int = 1;
@@ -42,6 +42,8 @@ pub(super) struct Queue<'r> {
     /// Whether receives and accepts are multishot.
     pub(super) multishot: bool,
     buffer_bytes: u32,
+    /// Whether the kernel took everything with the last `enter`.
+    taken: bool,
     /// System calls made.
     pub(super) enters: u64,
     /// Times the completion queue was found too short.
@@ -63,6 +65,7 @@ impl<'r> Queue<'r> {
             direct,
             multishot,
             buffer_bytes,
+            taken: true,
             enters: 0,
             overflows: 0,
         }
@@ -75,16 +78,16 @@ impl<'r> Queue<'r> {
         self.enters += 1;
         let result = self.submit_and_wait(wait);
         self.sq.sync();
+        self.taken = self.sq.is_empty() && self.spill.is_empty();
         self.overflows += u64::from(self.sq.cq_overflow());
         match result {
             Ok(_) => Ok(()),
             Err(error) => match error.raw_os_error() {
                 // The wait timed out or a signal came: nothing is wrong.
                 // EBUSY: completions must be taken first. EAGAIN: memory was short for a moment.
-                // EBADR: completions were lost for want of memory; the deadlines will see to it.
-                Some(libc::ETIME | libc::EINTR | libc::EBUSY | libc::EAGAIN | libc::EBADR) => {
-                    Ok(())
-                }
+                Some(libc::ETIME | libc::EINTR | libc::EBUSY | libc::EAGAIN) => Ok(()),
+                // EBADR among them: completions were lost, and with them what was sent and what
+                // was not.
                 _ => Err(error),
             },
         }
@@ -105,9 +108,10 @@ impl<'r> Queue<'r> {
         self.submitter.submit_with_args(wait.want as usize, &args)
     }
 
-    /// Whether the kernel has taken everything that was queued and holds back no completion.
+    /// Whether the kernel took everything that was queued at the last `enter` and holds back no
+    /// completion. What was queued since does not count.
     pub(super) fn is_settled(&self) -> bool {
-        self.sq.is_empty() && self.spill.is_empty() && !self.sq.cq_overflow()
+        self.taken && !self.sq.cq_overflow()
     }
 
     /// Submits without waiting, to make room.
@@ -211,14 +215,14 @@ impl<'r> Queue<'r> {
         unsafe { self.push(entry) };
     }
 
-    /// Sends all of `bytes`, waiting in the kernel for room. Always completes.
+    /// Sends `bytes`, or as many as there is room for once there is some. Always completes.
     ///
     /// # Safety
     ///
     /// `bytes` must stay valid and untouched until the completion has been seen.
-    pub(super) unsafe fn send_in_full(&mut self, fd: i32, bytes: *const [u8], token: u64) {
+    pub(super) unsafe fn send_with_patience(&mut self, fd: i32, bytes: *const [u8], token: u64) {
         let entry = opcode::Send::new(Fd(fd), bytes.cast(), bytes.len() as u32)
-            .flags(IN_FULL)
+            .flags(WITH_PATIENCE)
             .build()
             .user_data(token);
         let entry = self.for_conn(entry);
@@ -257,10 +261,11 @@ impl<'r> Queue<'r> {
     }
 
     /// Half-closes a connection. The kernel does it on a helper thread, so it is for the rare
-    /// case.
-    pub(super) fn shutdown_write(&mut self, fd: i32) {
+    /// case; and it looks the descriptor up there, so that it must not be closed before this has
+    /// completed: by then it could be another connection's.
+    pub(super) fn shutdown_write(&mut self, fd: i32, token: u64) {
         let entry = opcode::Shutdown::new(Fd(fd), libc::SHUT_WR).build();
-        let entry = self.for_conn(entry).flags(Flags::SKIP_SUCCESS).user_data(Token::IGNORE);
+        let entry = self.for_conn(entry).user_data(token);
         self.push_plain(entry);
     }
 
@@ -320,7 +325,8 @@ impl<'r> Queue<'r> {
     ///
     /// As for [`Queue::set_timer`].
     pub(super) unsafe fn move_timer(&mut self, time: *const Timespec, token: u64) {
-        let entry = opcode::TimeoutUpdate::new(token, time).build().user_data(Token::IGNORE);
+        let entry = opcode::TimeoutUpdate::new(token, time).build();
+        let entry = entry.flags(Flags::SKIP_SUCCESS).user_data(Token::IGNORE);
         // SAFETY: the caller's promise.
         unsafe { self.push(entry) };
     }

@@ -4,7 +4,7 @@
 use std::fs;
 use std::io;
 
-use io_uring::IoUring;
+use io_uring::{IoUring, Probe, opcode};
 
 use super::UringOptions;
 use crate::EngineError;
@@ -22,8 +22,6 @@ pub struct UringReport {
     pub submit_all: bool,
     /// No indirection array in the submission queue (6.6).
     pub no_sqarray: bool,
-    /// The ring's own descriptor is registered (5.18).
-    pub registered_ring: bool,
     /// Connections live in the ring's file table, not among the process's descriptors.
     pub direct_descriptors: bool,
     /// Waiting for a batch can be bounded in time (6.12).
@@ -62,17 +60,15 @@ pub(super) fn build(options: &UringOptions) -> Result<(IoUring, UringReport), En
             Err(error) => return Err(unavailable(&error)),
         }
     };
-    let params = ring.params();
-    // Sends without a completion, timeouts as an argument, and no lost completions: without these
-    // (5.17) the loop would have to be another one.
-    if !(params.is_feature_skip_cqe_on_success()
-        && params.is_feature_ext_arg()
-        && params.is_feature_nodrop())
-    {
-        let cause = format!("this kernel ({}) is too old: Linux 5.19 is needed", kernel_release());
+    // Before 6.1 a send that was taken in part reports that nothing was, among other things. What
+    // has been ported back to a vendor's kernel is told by an operation that came with 6.1.
+    let mut probe = Probe::new();
+    let known = ring.submitter().register_probe(&mut probe).is_ok();
+    if !known || !probe.is_supported(opcode::SendMsgZc::CODE) {
+        let cause = format!("this kernel ({}) is too old: Linux 6.1 is needed", kernel_release());
         return Err(EngineError::UringUnavailable { cause });
     }
-    report.min_wait = params.is_feature_min_timeout();
+    report.min_wait = ring.params().is_feature_min_timeout();
     Ok((ring, report))
 }
 
@@ -131,7 +127,7 @@ fn cause(error: &io::Error, disabled: &str, seccomp: bool, release: &str) -> Str
              do: allow io_uring_setup, io_uring_enter and io_uring_register"
         ),
         Some(libc::ENOSYS | libc::EINVAL) => {
-            format!("this kernel ({release}) is too old or built without it: Linux 5.19 is needed")
+            format!("this kernel ({release}) is too old or built without it: Linux 6.1 is needed")
         }
         Some(libc::ENOMEM) => {
             "not enough locked memory: raise `ulimit -l`, or wait a second after stopping another \

@@ -27,6 +27,8 @@ pub(crate) enum Kind {
     Connect,
     /// The ring's timeout operation.
     Bell,
+    /// The half-close of a connection.
+    Shutdown,
 }
 
 /// A decoded `user_data`.
@@ -63,6 +65,7 @@ impl Token {
             6 => Kind::Socket,
             7 => Kind::Connect,
             8 => Kind::Bell,
+            9 => Kind::Shutdown,
             _ => Kind::Ignore,
         };
         Self { kind, generation: (bits >> 32) as u32 & GENERATION_MASK, index: bits as u32 }
@@ -90,6 +93,7 @@ mod tests {
             Kind::Socket,
             Kind::Connect,
             Kind::Bell,
+            Kind::Shutdown,
         ]
         .into_iter()
         .enumerate()

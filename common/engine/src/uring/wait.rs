@@ -19,6 +19,9 @@ use crate::turn::next_wake_ns;
 /// Nearer deadlines end the wait by its own timeout, which is exact and needs no operation.
 const NEAR_NS: u64 = 500_000;
 
+/// A wait for a batch that nothing else ends.
+const LONG_NS: u64 = 3_600_000_000_000;
+
 /// The ring's one timeout operation.
 pub(super) struct Bell {
     /// When it rings, if it is armed.
@@ -37,7 +40,13 @@ impl Driver<'_> {
     /// Whether the end of this very submission is enough to go on: a send that is taken whole posts
     /// no completion, but a close may wait for it, or more output of a batch that has not settled.
     fn is_owed_a_turn(&self) -> bool {
-        !(self.closing.is_empty() && self.awaiting_drain.is_empty() && !self.ops.written)
+        let waiting = !self.closing.is_empty() || !self.awaiting_drain.is_empty();
+        // After a flush there is something here only if the batch before has not settled.
+        let held_back = self.ops.written
+            || !self.ops.closes.is_empty()
+            || !self.ops.drain_asks.is_empty()
+            || !self.dead.is_empty();
+        waiting || held_back
     }
 
     /// How long to wait: until the next deadline, alarm or end of an accept pause.
@@ -52,11 +61,14 @@ impl Driver<'_> {
         if want == 1 {
             return Wait { want, min_wait_us: 0, timeout_ns };
         }
+        let min_wait_us = min_wait_us.max(1);
         if self.min_wait {
-            return Wait { want, min_wait_us, timeout_ns };
+            // Without a timeout of its own, a wait whose time for a batch is over ends even if
+            // nothing has come.
+            return Wait { want, min_wait_us, timeout_ns: timeout_ns.or(Some(LONG_NS)) };
         }
         // An older kernel waits for all of `want`, so the time bounds the whole wait.
-        let bound_ns = u64::from(min_wait_us.max(1)) * 1000;
+        let bound_ns = u64::from(min_wait_us) * 1000;
         let timeout_ns = Some(timeout_ns.map_or(bound_ns, |ns| ns.min(bound_ns)));
         Wait { want, min_wait_us: 0, timeout_ns }
     }

@@ -63,7 +63,7 @@ impl Shard {
             let Some(socket_end) = socket_end else { continue };
             debug_assert!(!socket.sending && slot.backlog.is_none(), "{conn:?}: two sends");
             socket.sending = true;
-            let bytes = &self.flying.bytes[start as usize..end as usize];
+            let bytes = &self.flying.bytes[start..end];
             let taken = net.send(socket_end, bytes, now_ns);
             net.trace.add(now_ns, self.id, Some(conn), "send", bytes.len());
             net.trace.add(now_ns, self.id, Some(conn), "taken", taken.unwrap_or(0));
@@ -80,8 +80,8 @@ impl Shard {
         &mut self,
         net: &mut Net,
         conn: ConnId,
-        start: u32,
-        end: u32,
+        start: usize,
+        end: usize,
         taken: Result<usize, i32>,
     ) {
         self.unanswered -= 1;
@@ -92,13 +92,13 @@ impl Shard {
             return;
         }
         match taken {
-            Ok(count) if count == (end - start) as usize => {
+            Ok(count) if count == end - start => {
                 self.ops.stats.sends += 1;
                 self.output_done(net, conn);
             }
             Ok(count) => {
                 self.ops.stats.sends_blocked += 1;
-                let rest = &self.flying.bytes[start as usize + count..end as usize];
+                let rest = &self.flying.bytes[start + count..end];
                 self.ops.push_back(conn, rest);
                 if let Some(socket_end) = socket_end {
                     net.wait_for_room(socket_end, self.ops.now_ns);
