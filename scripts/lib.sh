@@ -156,7 +156,7 @@ explain_io_uring() {
     if [[ $(sed -n 's/^Seccomp:[[:space:]]*//p' /proc/self/status) == 2 ]]; then
         note "A seccomp filter is in force here; the usual ones of containers forbid io_uring."
     fi
-    note "This kernel is $(uname -r); multishot receive needs Linux 6.0 or newer."
+    note "This kernel is $(uname -r); ringserve needs Linux 6.1 or newer."
 }
 
 # --- Cores and CPU time -------------------------------------------------------------------------

@@ -7,7 +7,7 @@ use ringbench_engine::EngineStats;
 use ringbench_measure::{Counters, Histogram, RateSamples};
 
 use crate::config::Config;
-use crate::report::{EngineCounts, Extent, RunReport};
+use crate::report::{EngineCounts, Extent, RunReport, Unanswered};
 use crate::tally::{Ledger, Tally, Trouble};
 
 /// What one shard leaves behind.
@@ -91,7 +91,8 @@ impl Collected {
             connections_wanted: config.connections as u64,
             connections_peak: self.ledger.peak,
             extent: match (config.ending.requests, config.ending.duration) {
-                (Some(requests), _) => Extent::Requests(requests),
+                (Some(requests), None) => Extent::Requests(requests),
+                (Some(requests), Some(time)) => Extent::RequestsWithin(requests, time),
                 (None, duration) => Extent::Time(duration.unwrap_or(Duration::ZERO)),
             },
             duration_us: self.duration_ns / 1_000,
@@ -100,6 +101,10 @@ impl Collected {
             show_latency: config.latency,
             notes: notes(&self.ledger, config),
             counters: self.counters,
+            unanswered: Unanswered {
+                count: self.ledger.in_flight,
+                oldest_us: self.ledger.oldest_in_flight_ns / 1_000,
+            },
             latency: self.latency,
             rates: self.rates,
             loader_cpu_ns: Some(self.cpu_ns.iter().sum()),
@@ -114,15 +119,22 @@ impl Collected {
         }
     }
 
-    /// Why there is not one complete response, if so.
+    /// Why the run is a failure, if it is: it has no response, none that is no error, or it waited
+    /// for the rest in vain.
     pub fn failure(&self, address: SocketAddr, timeout: Duration) -> Option<String> {
-        if self.counters.requests > 0 {
-            return None;
+        let requests = self.counters.requests;
+        let trouble = self.first_trouble.as_ref().map(|trouble| trouble.describe(address, timeout));
+        if requests == 0 {
+            let none = || "the run ended before the first response was complete".to_owned();
+            return Some(trouble.unwrap_or_else(none));
         }
-        Some(self.first_trouble.as_ref().map_or_else(
-            || "the run ended before the first response was complete".to_owned(),
-            |trouble| trouble.describe(address, timeout),
-        ))
+        if self.gave_up {
+            let why = trouble.map_or_else(String::new, |trouble| format!("; first, {trouble}"));
+            return Some(format!("given up after {requests} responses, no more came{why}"));
+        }
+        (self.counters.errors.status == requests).then(|| {
+            format!("{address} gave nothing but errors: every response has a status above 399")
+        })
     }
 }
 
@@ -203,6 +215,29 @@ mod tests {
         let mut partly = shard(1, SECOND);
         partly.tally.trouble(5, Trouble::Timeout, 1);
         assert_eq!(failure(vec![partly]), None);
+    }
+
+    #[test]
+    fn nothing_but_errors_and_giving_up_are_failures() {
+        let address = "127.0.0.1:1".parse().unwrap();
+        let failure = |result| {
+            let all = Collected::new(vec![result], 0, Histogram::new());
+            all.failure(address, Duration::from_secs(2))
+        };
+        let mut errors = shard(0, SECOND);
+        (0..5).for_each(|_| errors.tally.response(503, 1_000));
+        assert!(failure(errors).unwrap().contains("every response has a status above 399"));
+        let mut partly = shard(1, SECOND);
+        partly.tally.response(503, 1_000);
+        assert_eq!(failure(partly), None);
+        let mut silent = shard(7, SECOND);
+        silent.tally.gave_up = true;
+        silent.tally.trouble(5, Trouble::Timeout, 1);
+        let said = failure(silent).unwrap();
+        assert_eq!(
+            said,
+            "given up after 7 responses, no more came; first, 127.0.0.1:1 gave no response in 2s"
+        );
     }
 
     #[test]

@@ -8,6 +8,11 @@ use ringbench_http::{
 use crate::opener::Newness;
 use crate::tally::Tally;
 
+/// Memory for the beginnings of responses that a shard keeps, and how large each may be. Beyond
+/// that it goes back, so that one burst of halves does not hold it for the rest of the run.
+const SPARE_BUFFERS: usize = 256;
+const SPARE_CAPACITY: usize = 64 << 10;
+
 /// Where a connection stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Phase {
@@ -91,6 +96,11 @@ impl Connection {
         self.sent_ns = now_ns;
     }
 
+    /// When the requests that are outstanding were handed to the kernel.
+    pub fn sent_ns(&self) -> u64 {
+        self.sent_ns
+    }
+
     /// How many responses are owed.
     #[inline]
     pub fn unanswered(&self) -> u32 {
@@ -148,7 +158,8 @@ impl Connection {
     /// Gives memory for half a response back, if there is any.
     pub fn release(&mut self, spare: &mut Vec<Vec<u8>>) {
         let mut partial = std::mem::take(&mut self.partial);
-        if partial.capacity() > 0 {
+        let is_worth_keeping = (1..=SPARE_CAPACITY).contains(&partial.capacity());
+        if is_worth_keeping && spare.len() < SPARE_BUFFERS {
             partial.clear();
             spare.push(partial);
         }
@@ -196,5 +207,25 @@ impl Connection {
             tally.response(self.status, now_ns.saturating_sub(self.sent_ns));
         }
         outcome
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_kept_for_reuse_is_bounded() {
+        let mut spare = Vec::new();
+        let mut release = |capacity| {
+            let mut conn = Connection::vacant();
+            conn.partial = Vec::with_capacity(capacity);
+            conn.release(&mut spare);
+            spare.len()
+        };
+        assert_eq!(release(0), 0, "nothing to keep");
+        assert_eq!(release(SPARE_CAPACITY + 1), 0, "too large");
+        assert_eq!(release(100), 1);
+        assert_eq!((0..1_000).map(|_| release(100)).max(), Some(SPARE_BUFFERS));
     }
 }

@@ -1,6 +1,7 @@
 //! The command line. A flag, its help and its check stand in one place.
 
-use std::fs;
+use std::fs::File;
+use std::io::Read;
 use std::num::{NonZeroU32, NonZeroU64};
 use std::time::Duration;
 
@@ -39,8 +40,8 @@ const RING: &str = "io_uring";
     version,
     disable_version_flag = true,
     after_help = "Durations take us, ms, s, m or h, and counts k, M or G.\n\
-                  Exit codes: 0 done, 1 the run could not be done or not one response was \
-                  complete, 2 bad arguments, 130/143 interrupted."
+                  Exit codes: 0 done, 1 the run could not be done, was given up, or has no \
+                  response that is no error, 2 bad arguments, 130/143 interrupted."
 )]
 pub struct Flags {
     /// What to load.
@@ -101,7 +102,7 @@ pub struct Flags {
     pub body: Option<Body>,
 
     /// Show the distribution of latencies.
-    #[arg(long, help_heading = OUTPUT)]
+    #[arg(short = 'L', long, help_heading = OUTPUT)]
     pub latency: bool,
 
     /// The report's format.
@@ -335,13 +336,21 @@ fn parse_body(text: &str) -> Result<Body, String> {
     match text.strip_prefix('@') {
         None => Ok(Body(text.as_bytes().to_vec())),
         Some(path) => {
-            fs::read(path).map(Body).map_err(|error| format!("cannot read `{path}`: {error}"))
+            // One byte more than can be sent is enough for it to be refused, even of /dev/zero.
+            let most = plan::MAX_BURST_LEN as u64 + 1;
+            let mut body = Vec::new();
+            File::open(path)
+                .and_then(|file| file.take(most).read_to_end(&mut body))
+                .map_err(|error| format!("cannot read `{path}`: {error}"))?;
+            Ok(Body(body))
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     fn config(args: &str) -> Config {
@@ -381,7 +390,8 @@ mod tests {
         assert_eq!(wrk.ending.duration, Some(Duration::from_secs(30)));
         assert_eq!(wrk.timeout, Duration::from_secs(5));
         assert!(wrk.latency);
-        let wrk = config("http://h -t 1 -c 1k -d 2m -H X:1 -H Y:2");
+        let wrk = config("http://h -t 1 -c 1k -d 2m -L -H X:1 -H Y:2");
+        assert!(wrk.latency);
         assert_eq!(wrk.connections, 1_000);
         assert_eq!(wrk.ending.duration, Some(Duration::from_secs(120)));
         assert_eq!(wrk.headers.len(), 2);

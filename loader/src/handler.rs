@@ -222,13 +222,15 @@ impl Load {
         self.tally.trouble(ops.now_ns(), trouble, unanswered);
         self.conns[id.index()].phase = Phase::Closing;
         ops.abort(id);
+        // What broke the rules may have come after the last response.
+        self.finish_if_complete(ops);
     }
 
-    /// The server has ended the connection, as it may: what it has left unanswered is lost, but no
-    /// error.
+    /// The connection has ended without fault, by the request's wish or the server's, who may do
+    /// that: what is unanswered is lost, but no error.
     fn close(&mut self, ops: &mut Ops, id: ConnId) {
         self.tally.ledger.lost += u64::from(self.take_unanswered(id));
-        self.tally.ledger.closed_by_server += 1;
+        self.tally.ledger.closed_by_server += u64::from(!self.shared.plan.closes());
         self.conns[id.index()].phase = Phase::Closing;
         ops.close(id);
         self.finish_if_complete(ops);
@@ -276,14 +278,22 @@ impl Load {
         }
     }
 
-    /// Ends the shard's part. Requests that are in flight are neither counted nor errors.
+    /// Ends the shard's part. Requests that are in flight are neither counted nor errors, but how
+    /// long the oldest of them has waited is kept: the latencies know nothing of it.
     fn finish(&mut self, ops: &mut Ops) {
         if std::mem::replace(&mut self.over, true) {
             return;
         }
-        let in_flight = self.conns.iter().map(|conn| u64::from(conn.unanswered())).sum();
-        self.tally.ledger.in_flight = in_flight;
-        self.tally.ended_ns = Some(ops.now_ns());
+        let now_ns = ops.now_ns();
+        // What was written in this batch has not waited at all.
+        self.submitting(now_ns);
+        let ledger = &mut self.tally.ledger;
+        for conn in self.conns.iter().filter(|conn| conn.unanswered() > 0) {
+            ledger.in_flight += u64::from(conn.unanswered());
+            ledger.oldest_in_flight_ns =
+                ledger.oldest_in_flight_ns.max(now_ns.saturating_sub(conn.sent_ns()));
+        }
+        self.tally.ended_ns = Some(now_ns);
         self.publish();
         self.reporter.done();
         ops.stop();
@@ -349,6 +359,7 @@ impl Handler for Load {
         }
         match outcome {
             Outcome::Waiting => {}
+            Outcome::Answered if self.shared.plan.closes() => self.close(ops, id),
             Outcome::Answered => self.send(ops, id),
             Outcome::Last => self.close(ops, id),
             Outcome::Malformed(error) => self.fail(ops, id, Trouble::Malformed(error)),
@@ -401,11 +412,12 @@ impl Handler for Load {
         let was_open = matches!(phase, Phase::Open | Phase::Closing);
         if was_open {
             self.open -= 1;
-            self.tally.counters.closed += 1;
         }
+        // What the end of the run closes tells nothing of the server.
         if self.over {
             return;
         }
+        self.tally.counters.closed += u64::from(was_open);
         match why {
             CloseReason::ConnectFailed(error) => {
                 self.not_connected(now_ns, Trouble::Connect(error));

@@ -15,6 +15,8 @@ pub struct SystemLimits {
     pub open_files: u64,
     /// Ports for connections to one address, where known.
     pub local_ports: Option<u64>,
+    /// Cores that may be used, 0 if unknown.
+    pub cores: usize,
 }
 
 impl SystemLimits {
@@ -24,6 +26,7 @@ impl SystemLimits {
         Self {
             open_files: ringbench_engine::raise_nofile_limit(),
             local_ports: ports.as_deref().and_then(parse_port_range),
+            cores: ringbench_engine::allowed_cores().len(),
         }
     }
 
@@ -58,6 +61,14 @@ impl SystemLimits {
                  connect takes the kernel milliseconds; widen net.ipv4.ip_local_port_range"
             ));
         }
+        // No core is in the list twice.
+        let cores = if config.cores.is_empty() { self.cores } else { config.cores.len() };
+        if cores > 0 && config.threads > cores {
+            warnings.push(format!(
+                "-t {threads} is more threads than there are cores to use, {cores}: they wait for \
+                 each other, and the latencies include that; lower -t or widen --cores"
+            ));
+        }
         warnings
     }
 }
@@ -78,7 +89,7 @@ mod tests {
     fn warnings(args: &str, open_files: u64) -> Vec<String> {
         let words = ["ringload", "http://h"].into_iter().chain(args.split_whitespace());
         let config = Flags::try_parse_from(words).and_then(Flags::config).unwrap();
-        SystemLimits { open_files, local_ports: Some(64_512) }.warnings(&config)
+        SystemLimits { open_files, local_ports: Some(64_512), cores: 2 }.warnings(&config)
     }
 
     #[test]
@@ -93,6 +104,16 @@ mod tests {
     fn ordinary_descriptors_are_shared() {
         let said = warnings("-c 20000 -t 2 --no-direct-descriptors", 20_000);
         assert!(said[0].contains("allows, 19936:"), "{said:?}");
+    }
+
+    #[test]
+    fn threads_without_a_core_of_their_own_are_told() {
+        assert_eq!(warnings("-t 2", 100_000), [""; 0]);
+        let said = warnings("-t 3", 100_000);
+        assert!(said.len() == 1 && said[0].contains("cores to use, 2:"), "{said:?}");
+        let core = ringbench_engine::allowed_cores()[0];
+        let said = warnings(&format!("-t 2 --cores {core}"), 100_000);
+        assert!(said[0].contains("cores to use, 1:"), "{said:?}");
     }
 
     #[test]

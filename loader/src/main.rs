@@ -1,5 +1,6 @@
 //! The program: flags in, report out.
 
+use std::fmt::Display;
 use std::io::{self, ErrorKind, Write};
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -24,7 +25,7 @@ fn main() -> ExitCode {
     match load(&config, format) {
         Ok(code) => code,
         Err(error) => {
-            eprintln!("ringload: {error}");
+            say(error);
             ExitCode::FAILURE
         }
     }
@@ -34,7 +35,7 @@ fn main() -> ExitCode {
 fn load(config: &Config, format: Format) -> Result<ExitCode, Box<dyn std::error::Error>> {
     let prepared = Prepared::new(config)?;
     for warning in prepared.warnings() {
-        eprintln!("ringload: warning: {warning}");
+        say(format_args!("warning: {warning}"));
     }
     let run = prepared.start()?;
     let signal = stop_on_signal(run.stopper())?;
@@ -43,13 +44,18 @@ fn load(config: &Config, format: Format) -> Result<ExitCode, Box<dyn std::error:
     drop(progress);
     print(&report, format)?;
     if let Some(failure) = &failure {
-        eprintln!("ringload: {failure}");
+        say(failure);
     }
     Ok(match (signal.load(Ordering::Relaxed), failure) {
         (0, None) => ExitCode::SUCCESS,
         (0, Some(_)) => ExitCode::FAILURE,
         (signal, _) => ExitCode::from((SIGNALLED + signal) as u8),
     })
+}
+
+/// Says something on stderr. Whoever closed that does not want to know.
+fn say(what: impl Display) {
+    let _ = writeln!(io::stderr(), "ringload: {what}");
 }
 
 /// Ends the run at SIGINT or SIGTERM, and the program at the second one. The signal's number is
@@ -74,7 +80,8 @@ fn print(report: &RunReport, format: Format) -> io::Result<()> {
         Format::Text => Text(report).to_string(),
         Format::Json => json::render(report)?,
     };
-    match io::stdout().write_all(text.as_bytes()) {
+    let mut stdout = io::stdout().lock();
+    match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
         // Whoever closed the pipe has read enough.
         Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
         outcome => outcome,

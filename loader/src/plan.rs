@@ -11,7 +11,11 @@ pub struct Plan {
     burst: Vec<u8>,
     request_len: usize,
     kind: RequestKind,
+    closes: bool,
 }
+
+/// The most bytes that are sent at once on a connection.
+pub(crate) const MAX_BURST_LEN: usize = 256 << 20;
 
 /// Why there is no request as it was asked for.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -30,6 +34,26 @@ pub enum PlanError {
         "-H/--header: Content-Length is not the length of -b/--body; leave it out, it is added"
     )]
     Length,
+    /// Two ways to say where the body ends.
+    #[error("-H/--header: Transfer-Encoding and Content-Length exclude each other")]
+    Framing,
+    /// Nothing may follow a request that ends its connection.
+    #[error(
+        "-H/--header: Connection: close ends the connection with its first request; it cannot be \
+         combined with -p/--pipeline {0}"
+    )]
+    CloseInPipeline(u32),
+    /// More than can sensibly be kept and sent at once.
+    #[error(
+        "-b/--body and -p/--pipeline: {depth} requests of {request_len} bytes are more than the \
+         {} MiB that may be sent at once", MAX_BURST_LEN >> 20
+    )]
+    TooLong {
+        /// Requests sent at once.
+        depth: u32,
+        /// The length of each.
+        request_len: usize,
+    },
     /// What the codec does not write.
     #[error("the request cannot be sent: {0}")]
     Encode(EncodeError),
@@ -39,6 +63,7 @@ impl From<EncodeError> for PlanError {
     fn from(error: EncodeError) -> Self {
         match error {
             EncodeError::LengthMismatch => Self::Length,
+            EncodeError::Framing => Self::Framing,
             error => Self::Encode(error),
         }
     }
@@ -65,8 +90,14 @@ impl Plan {
                 return Err(PlanError::Repeated(name));
             }
         }
-        if count("Transfer-Encoding") > 0 && config.body.is_none() {
+        // RFC 9112 7.1: a chunked body ends with an empty line, after its trailers if it has any.
+        let ends_chunked = config.body.as_ref().is_some_and(|body| body.ends_with(b"\r\n\r\n"));
+        if count("Transfer-Encoding") > 0 && !ends_chunked {
             return Err(PlanError::ChunkedWithoutBody);
+        }
+        let closes = config.headers.iter().any(asks_to_close);
+        if closes && config.pipeline > 1 {
+            return Err(PlanError::CloseInPipeline(config.pipeline));
         }
         let mut request = Vec::new();
         write_request(
@@ -77,10 +108,15 @@ impl Plan {
             &config.headers,
             config.body.as_deref(),
         )?;
+        let (depth, request_len) = (config.pipeline, request.len());
+        if request_len.saturating_mul(depth as usize) > MAX_BURST_LEN {
+            return Err(PlanError::TooLong { depth, request_len });
+        }
         Ok(Self {
             burst: request.repeat(config.pipeline as usize),
             request_len: request.len(),
             kind,
+            closes,
         })
     }
 
@@ -95,6 +131,18 @@ impl Plan {
     pub fn kind(&self) -> RequestKind {
         self.kind
     }
+
+    /// Whether a request asks the server to close the connection after its response.
+    #[inline]
+    pub fn closes(&self) -> bool {
+        self.closes
+    }
+}
+
+/// RFC 9112 9.6: whoever sends the close option sends nothing more on the connection.
+fn asks_to_close((name, value): &(String, String)) -> bool {
+    name.eq_ignore_ascii_case("Connection")
+        && value.split(',').any(|option| option.trim().eq_ignore_ascii_case("close"))
 }
 
 /// Reads a header field, `Name: value`.
@@ -180,6 +228,12 @@ mod tests {
     }
 
     #[test]
+    fn requests_may_end_their_connection() {
+        assert!(plan(&["-H", "connection: x, Close", "http://h"]).unwrap().closes());
+        assert!(!plan(&["-H", "Connection: keep-alive", "http://h"]).unwrap().closes());
+    }
+
+    #[test]
     fn the_kind_follows_from_the_method() {
         assert_eq!(plan(&["-m", "HEAD", "http://h"]).unwrap().kind(), RequestKind::Head);
         assert_eq!(plan(&["-m", "DELETE", "http://h"]).unwrap().kind(), RequestKind::Normal);
@@ -195,6 +249,14 @@ mod tests {
         refused(&["-H", "host: a", "-H", "Host: b", "http://h"], "Host is given more than once");
         refused(&["-H", "Content-Length: 3", "-b", "ab", "http://h"], "--body");
         refused(&["-H", "Transfer-Encoding: chunked", "http://h"], "--body");
+        let framings = ["-H", "Transfer-Encoding: chunked", "-H", "Content-Length: 5", "http://h"];
+        refused(&[&framings[..], &["-b", "0\r\n\r\n"]].concat(), "--header: Transfer-Encoding and");
+        refused(&["-H", "Transfer-Encoding: chunked", "-b", "plain", "http://h"], "--header");
+        let close = plan(&["-H", "connection: x, Close", "-p", "2", "http://h"]).unwrap_err();
+        assert!(close.contains("--header") && close.contains("--pipeline 2"), "{close}");
+        let body = "x".repeat(3 << 20);
+        let long = plan(&["-b", &body, "-p", "100", "http://h"]).unwrap_err();
+        assert!(long.contains("--body and -p/--pipeline: 100 requests"), "{long}");
         refused(&["-H", "A b: c", "http://h"], "`A b` is not the name");
         refused(&["-H", "A: b\nC: d", "http://h"], "control character");
         refused(&["-m", "", "http://h"], "--method");

@@ -58,7 +58,7 @@ pub enum RunError {
 pub struct Outcome {
     /// What was measured.
     pub report: RunReport,
-    /// Why there is not one complete response, if so.
+    /// Why the run is a failure although it has a report, if it is one.
     pub failure: Option<String>,
 }
 

@@ -46,10 +46,13 @@ pub struct Ledger {
     pub lost: u64,
     /// Requests that were neither answered nor given up when the run ended: no errors.
     pub in_flight: u64,
+    /// How long the oldest of those had been waiting.
+    pub oldest_in_flight_ns: u64,
 }
 
 impl Ledger {
-    /// Adds all of `other`. Peaks add up: under load all shards are at theirs together.
+    /// Adds all of `other`. Peaks add up: under load all shards are at theirs together. Of the
+    /// oldest requests the older one counts.
     pub fn merge(&mut self, other: &Self) {
         self.peak += other.peak;
         self.closed_by_server += other.closed_by_server;
@@ -59,6 +62,7 @@ impl Ledger {
         self.sent += other.sent;
         self.lost += other.lost;
         self.in_flight += other.in_flight;
+        self.oldest_in_flight_ns = self.oldest_in_flight_ns.max(other.oldest_in_flight_ns);
     }
 }
 

@@ -32,6 +32,14 @@ fn sixty(server: &Server, args: &[&str]) -> Value {
     report
 }
 
+/// Of a run by [`sixty`].
+fn one_request_per_connection(report: &Value) {
+    let opened = number(report, "/connections/opened");
+    // Two that end together are both replaced, even if one request is left.
+    assert!((60..=61).contains(&opened), "{report}");
+    assert_eq!(number(report, "/reconnects"), opened - 3);
+}
+
 #[test]
 fn the_report_has_the_lines_of_wrk() {
     let server = Server::answering(HELLO);
@@ -176,8 +184,16 @@ fn a_server_that_closes_after_each_response_is_no_error() {
         client.write(b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 2\r\n\r\nok")
     });
     let report = sixty(&server, &[]);
-    assert_eq!(number(&report, "/connections/opened"), 60);
-    assert_eq!(number(&report, "/reconnects"), 57);
+    one_request_per_connection(&report);
+}
+
+#[test]
+fn a_request_that_asks_for_the_end_is_the_last_on_its_connection() {
+    // The server pays no heed and would go on.
+    let server = Server::answering(HELLO);
+    let report = sixty(&server, &["-H", "Connection: close"]);
+    one_request_per_connection(&report);
+    assert!(!report["notes"].to_string().contains("closed by the server"), "{report}");
 }
 
 #[test]
@@ -236,6 +252,44 @@ fn what_is_not_http_is_a_read_error() {
 }
 
 #[test]
+fn a_byte_after_the_last_response_does_not_keep_a_run_going() {
+    let server = Server::answering(format!("{HELLO}x"));
+    let report = ringload_json(&["-n", "1", "-c", "1", &server.url()]).json(0);
+    assert_eq!((number(&report, "/requests"), number(&report, "/errors/read")), (1, 1));
+    assert!(number(&report, "/duration_us") < 5_000_000, "{report}");
+}
+
+#[test]
+fn what_hangs_at_the_end_is_told() {
+    let server = Server::start(|mut client| {
+        client.read_request()?;
+        client.write(HELLO.as_bytes())?;
+        client.hang()
+    });
+    let args = ["-d", "400ms", "-c", "2", "--timeout", "5s", &server.url()];
+    let report = ringload_json(&args).json(0);
+    assert_eq!((number(&report, "/requests"), number(&report, "/unanswered/count")), (2, 2));
+    assert!(number(&report, "/unanswered/oldest_us") > 200_000, "{report}");
+    let warnings = report["warnings"].to_string();
+    assert!(warnings.contains("2 requests were unanswered at the end"), "{warnings}");
+}
+
+#[test]
+fn closed_pipes_are_no_failure() {
+    let server = Server::answering(HELLO);
+    let url = server.url();
+    // Two threads on one core: there is something to say on stderr, too.
+    let core = ringbench_engine::allowed_cores()[0].to_string();
+    let mut child = command(&["-t2", "-c2", "-n", "100", "--cores", &core, &url])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("ringload can be started");
+    drop((child.stdout.take(), child.stderr.take()));
+    assert_eq!(child.wait().expect("it ends").code(), Some(0));
+}
+
+#[test]
 fn half_a_response_is_a_read_error() {
     let server = Server::start(|mut client| {
         client.read_request()?;
@@ -269,7 +323,9 @@ fn requests_lost_with_a_connection_are_sent_again() {
 fn error_statuses_are_counted_apart() {
     let server = Server::answering("HTTP/1.1 503 Busy\r\nContent-Length: 0\r\n\r\n");
     let url = server.url();
-    let report = ringload_json(&["-n", "20", "-c", "2", &url]).json(0);
+    let ran = ringload_json(&["-n", "20", "-c", "2", &url]);
+    assert!(ran.stderr.contains("every response has a status above 399"), "{ran:?}");
+    let report = ran.json(1);
     assert_eq!((number(&report, "/errors/status"), number(&report, "/status/5xx")), (20, 20));
     let text = ringload(&["-n", "20", "-c", "2", &url]);
     assert!(text.stdout.contains("\n  Non-2xx or 3xx responses: 20\n"), "{text:?}");

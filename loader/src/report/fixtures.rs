@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use ringbench_measure::{Counters, Errors, Histogram, RateSamples};
 
-use super::{EngineCounts, Extent, RunReport};
+use super::{EngineCounts, Extent, RunReport, Unanswered};
 
 /// A healthy run of 2 s: 100,000 responses with latencies from 0.1 to 100 ms in equal steps.
 pub(super) fn healthy() -> RunReport {
@@ -32,10 +32,10 @@ pub(super) fn healthy() -> RunReport {
             bytes_read: 16_300_000,
             bytes_written: 4_500_000,
             opened: 64,
-            closed: 64,
             status_classes: [0, 100_000, 0, 0, 0],
             ..Counters::default()
         },
+        unanswered: Unanswered { count: 64, oldest_us: 20_000 },
         loader_cpu_ns: Some(750_000_000),
         shard_core_shares: vec![0.36, 0.39],
         engine: EngineCounts { enters: 5_000, completions: 103_000, enobufs: 0, cq_overflows: 0 },
@@ -67,6 +67,7 @@ pub(super) fn doubtful() -> RunReport {
             closed: 65,
             status_classes: [0, 1, 0, 0, 1],
         },
+        unanswered: Unanswered { count: 9, oldest_us: 1_400_000 },
         shard_core_shares: vec![0.5, 0.97],
         engine: EngineCounts { enters: 10, completions: 30, enobufs: 7, cq_overflows: 1 },
         warnings: vec!["clock source is hpet: timestamps are slow".to_owned()],
@@ -84,6 +85,7 @@ pub(super) fn silent() -> RunReport {
             ..Counters::default()
         },
         connections_peak: 0,
+        unanswered: Unanswered::default(),
         shard_core_shares: Vec::new(),
         loader_cpu_ns: None,
         engine: EngineCounts::default(),

@@ -22,6 +22,7 @@ pub fn render(report: &RunReport) -> serde_json::Result<String> {
 struct Document<'a> {
     url: &'a str,
     shards: usize,
+    r#loop: &'static str,
     pipeline_depth: u32,
     requests: u64,
     errors: ErrorCounts,
@@ -37,6 +38,7 @@ struct Document<'a> {
     connections: Connections,
     reconnects: u64,
     status: Statuses,
+    unanswered: Waiting,
     loader: Loader<'a>,
     engine: Engine,
     warnings: Vec<String>,
@@ -105,6 +107,13 @@ struct Statuses {
     server_error: u64,
 }
 
+/// What was in flight at the end.
+#[derive(Serialize)]
+struct Waiting {
+    count: u64,
+    oldest_us: u64,
+}
+
 #[derive(Serialize)]
 struct Loader<'a> {
     cpu_us_per_request: Option<f64>,
@@ -128,6 +137,7 @@ impl<'a> Document<'a> {
         Self {
             url: &report.url,
             shards: report.shards,
+            r#loop: "closed",
             pipeline_depth: report.pipeline_depth,
             requests: counters.requests,
             errors: ErrorCounts::of(counters.errors),
@@ -148,6 +158,10 @@ impl<'a> Document<'a> {
             },
             reconnects: counters.reconnects,
             status: Statuses { informational, success, redirection, client_error, server_error },
+            unanswered: Waiting {
+                count: report.unanswered.count,
+                oldest_us: report.unanswered.oldest_us,
+            },
             loader: Loader {
                 cpu_us_per_request: report.cpu_us_per_request().map(rounded),
                 shard_core_shares: &report.shard_core_shares,
@@ -173,11 +187,9 @@ impl ErrorCounts {
 
 impl Requested {
     fn of(extent: Extent) -> Self {
-        match extent {
-            Extent::Time(time) => {
-                Self { duration_us: Some(time.as_micros() as u64), requests: None }
-            }
-            Extent::Requests(requests) => Self { duration_us: None, requests: Some(requests) },
+        Self {
+            duration_us: extent.duration().map(|time| time.as_micros() as u64),
+            requests: extent.requests(),
         }
     }
 }
@@ -217,7 +229,7 @@ mod tests {
     #[test]
     fn a_healthy_run() {
         let expected = concat!(
-            r#"{"url":"http://127.0.0.1:8080/","shards":2,"pipeline_depth":1,"requests":100000,"#,
+            r#"{"url":"http://127.0.0.1:8080/","shards":2,"loop":"closed","pipeline_depth":1,"requests":100000,"#,
             r#""errors":{"connect":0,"read":0,"write":0,"timeout":0,"status":0},"#,
             r#""bytes_read":16300000,"bytes_written":4500000,"duration_us":2000000,"#,
             r#""requested":{"duration_us":2000000,"requests":null},"interrupted":false,"#,
@@ -227,8 +239,9 @@ mod tests {
             r#""p9999":100000.0,"max":100000.0,"count":100000},"#,
             r#""shard_requests_per_sec":{"mean":25000.0,"stdev":816.497,"max":26000,"#,
             r#""within_stdev_percent":50.0,"count":4},"#,
-            r#""connections":{"wanted":64,"peak":64,"opened":64,"closed":64},"reconnects":0,"#,
+            r#""connections":{"wanted":64,"peak":64,"opened":64,"closed":0},"reconnects":0,"#,
             r#""status":{"1xx":0,"2xx":100000,"3xx":0,"4xx":0,"5xx":0},"#,
+            r#""unanswered":{"count":64,"oldest_us":20000},"#,
             r#""loader":{"cpu_us_per_request":7.5,"shard_core_shares":[0.36,0.39]},"#,
             r#""engine":{"enters":5000,"completions":103000,"enobufs":0,"cq_overflows":0},"#,
             r#""warnings":[],"notes":[]}"#,
@@ -262,6 +275,15 @@ mod tests {
         let remarks = Remarks::of(&fixtures::doubtful());
         assert_eq!(value["warnings"], serde_json::json!(remarks.warnings));
         assert_eq!(value["notes"], serde_json::json!(remarks.notes));
+    }
+
+    #[test]
+    fn both_ends_of_a_run_are_kept() {
+        let mut report = fixtures::healthy();
+        report.extent = Extent::RequestsWithin(5_000, std::time::Duration::from_secs(1));
+        let value: serde_json::Value = serde_json::from_str(&render(&report).unwrap()).unwrap();
+        let expected = serde_json::json!({"duration_us": 1_000_000, "requests": 5_000});
+        assert_eq!((&value["requested"], &value["loop"]), (&expected, &"closed".into()));
     }
 
     #[test]

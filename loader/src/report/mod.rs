@@ -30,6 +30,26 @@ pub enum Extent {
     Time(Duration),
     /// Until so many responses were complete (`-n`).
     Requests(u64),
+    /// Until so many were, but no longer than this (`-n` with `-d`).
+    RequestsWithin(u64, Duration),
+}
+
+impl Extent {
+    /// How many responses were to be complete, if their number was to end the run.
+    pub fn requests(self) -> Option<u64> {
+        match self {
+            Self::Time(_) => None,
+            Self::Requests(requests) | Self::RequestsWithin(requests, _) => Some(requests),
+        }
+    }
+
+    /// How long it was to go on at the most, if time was to end it.
+    pub fn duration(self) -> Option<Duration> {
+        match self {
+            Self::Time(time) | Self::RequestsWithin(_, time) => Some(time),
+            Self::Requests(_) => None,
+        }
+    }
 }
 
 /// What the engines of all shards did to get the load through, summed up. All zero where an engine
@@ -44,6 +64,16 @@ pub struct EngineCounts {
     pub enobufs: u64,
     /// Times that the kernel had to keep completions back because the queue was full.
     pub cq_overflows: u64,
+}
+
+/// Requests that were neither answered nor given up when the run ended. They are no errors, and the
+/// latencies know nothing of them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Unanswered {
+    /// How many there were.
+    pub count: u64,
+    /// How long the oldest had been waiting.
+    pub oldest_us: u64,
 }
 
 /// All that is known at the end of a run; shards merged.
@@ -73,6 +103,8 @@ pub struct RunReport {
     pub rates: RateSamples,
     /// Counters of all shards.
     pub counters: Counters,
+    /// Requests that were still waiting at the end.
+    pub unanswered: Unanswered,
     /// CPU time of the load generator's shards during the run, where it could be had.
     pub loader_cpu_ns: Option<u64>,
     /// For each shard the share of the run that it used its core, 0 to 1; empty where unknown.

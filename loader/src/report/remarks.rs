@@ -1,5 +1,7 @@
 //! Reasons not to trust a run, and what a reader should know about its figures.
 
+use ringbench_measure::units;
+
 use super::RunReport;
 
 /// A shard that uses more of its core than this was, or nearly was, the limit of the run.
@@ -10,6 +12,9 @@ const ERROR_STATUS_SHARE: f64 = 0.01;
 const SAMPLES_BEYOND_PERCENTILE: u64 = 10;
 /// Fewer requests per reconnect than this, and connecting is a visible part of the rate.
 const REQUESTS_PER_RECONNECT: u64 = 100;
+
+/// A latency of more than so many medians is a stall rather than the spread of an even load.
+const STALL_RATIO: f64 = 100.0;
 
 /// What is to be said about a run.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -26,15 +31,23 @@ impl Remarks {
         let found = [
             interruption(report),
             silence(report),
+            shortfall(report),
             connections(report),
             timeouts(report),
+            unanswered(report),
             socket_errors(report),
             statuses(report),
             busy_shards(report),
             overflows(report),
         ];
         let warnings = report.warnings.iter().cloned().chain(found.into_iter().flatten());
-        let found = [pipelining(report), reconnects(report), buffers(report), thin_tail(report)];
+        let found = [
+            closed_loop(report),
+            pipelining(report),
+            reconnects(report),
+            buffers(report),
+            thin_tail(report),
+        ];
         let notes = report.notes.iter().cloned().chain(found.into_iter().flatten());
         Self { warnings: warnings.collect(), notes: notes.collect() }
     }
@@ -47,6 +60,12 @@ fn interruption(report: &RunReport) -> Option<String> {
 fn silence(report: &RunReport) -> Option<String> {
     (report.counters.requests == 0)
         .then(|| "no response was completed: there is nothing to measure".to_owned())
+}
+
+fn shortfall(report: &RunReport) -> Option<String> {
+    let (requests, wanted) = (report.counters.requests, report.extent.requests()?);
+    (0 < requests && requests < wanted)
+        .then(|| format!("only {requests} of {wanted} requests were answered before the run ended"))
 }
 
 fn connections(report: &RunReport) -> Option<String> {
@@ -66,6 +85,19 @@ fn timeouts(report: &RunReport) -> Option<String> {
             "{} and {} missing from the latencies: the true tail is longer",
             plural(timeouts, "request timed out", "requests timed out"),
             if timeouts == 1 { "is" } else { "are" },
+        )
+    })
+}
+
+/// A server that hangs for less than the timeout until the run ends leaves no other trace.
+fn unanswered(report: &RunReport) -> Option<String> {
+    let (waiting, max_us) = (report.unanswered, report.latency.max_ns() as f64 / 1_000.0);
+    (waiting.count > 0 && waiting.oldest_us as f64 > max_us).then(|| {
+        format!(
+            "{} unanswered at the end, the oldest for {}, longer than any that was answered: the \
+             true tail is longer",
+            plural(waiting.count, "request was", "requests were"),
+            units::duration_us(waiting.oldest_us as f64),
         )
     })
 }
@@ -113,6 +145,17 @@ fn overflows(report: &RunReport) -> Option<String> {
             "the completion queue overflowed {}: latencies include the wait in the kernel's \
              backlog",
             plural(overflows, "time", "times")
+        )
+    })
+}
+
+fn closed_loop(report: &RunReport) -> Option<String> {
+    let summary = report.latency.summary();
+    (summary.max > STALL_RATIO * summary.p50).then(|| {
+        format!(
+            "closed loop: a server that stalls is asked less meanwhile, so that few of the \
+             latencies show it; the longest is {:.0} times the median",
+            summary.max / summary.p50.max(0.001)
         )
     })
 }
@@ -185,8 +228,11 @@ mod tests {
             [
                 "clock source is hpet: timestamps are slow",
                 "interrupted: this is what was measured until then",
+                "only 2 of 1000 requests were answered before the run ended",
                 "only 60 of 64 connections were open at once: the load was less than asked for",
                 "2 requests timed out and are missing from the latencies: the true tail is longer",
+                "9 requests were unanswered at the end, the oldest for 1.40s, longer than any that \
+                 was answered: the true tail is longer",
                 "7 connections failed: requests lost by that are missing from the latencies",
                 "50.0 % of the responses have a status above 399: an error often costs the server \
                  less than the real answer",
@@ -237,6 +283,16 @@ mod tests {
         report.counters.reconnects = 1_001;
         let remarks = Remarks::of(&report);
         assert_eq!((remarks.warnings.len(), remarks.notes.len()), (2, 1), "{remarks:?}");
+    }
+
+    #[test]
+    fn a_stall_brings_up_the_closed_loop() {
+        let mut report = fixtures::healthy();
+        report.latency.record(5_000_000_000);
+        assert_eq!(Remarks::of(&report), Remarks::default(), "just under 100 medians");
+        report.latency.record(5_100_000_000);
+        let notes = Remarks::of(&report).notes;
+        assert!(notes.len() == 1 && notes[0].starts_with("closed loop: "), "{notes:?}");
     }
 
     #[test]

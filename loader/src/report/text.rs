@@ -23,6 +23,7 @@ impl fmt::Display for Text<'_> {
         write_tail(out, report)?;
         write_connections(out, report)?;
         write_statuses(out, report)?;
+        write_unanswered(out, report)?;
         write_loader(out, report)?;
         write_engine(out, report)?;
         let remarks = Remarks::of(report);
@@ -76,7 +77,9 @@ fn extent(extent: Extent) -> String {
         Extent::Time(time) if time.subsec_nanos() == 0 => units::duration_s(time.as_secs() as f64),
         // wrk takes whole seconds only, so these are ours to write.
         Extent::Time(time) => units::duration_us(time.as_secs_f64() * 1e6),
-        Extent::Requests(requests) => format!("{requests}-request"),
+        Extent::Requests(requests) | Extent::RequestsWithin(requests, _) => {
+            format!("{requests}-request")
+        }
     }
 }
 
@@ -114,6 +117,19 @@ fn write_statuses(out: &mut fmt::Formatter<'_>, report: &RunReport) -> fmt::Resu
         .map(|(class, count)| format!("{class}xx {count}"))
         .collect();
     if seen.is_empty() { Ok(()) } else { writeln!(out, "  Statuses     {}", seen.join(", ")) }
+}
+
+fn write_unanswered(out: &mut fmt::Formatter<'_>, report: &RunReport) -> fmt::Result {
+    let waiting = report.unanswered;
+    if waiting.count == 0 {
+        return Ok(());
+    }
+    writeln!(
+        out,
+        "  Unanswered   {} at the end, the oldest for {}",
+        waiting.count,
+        units::duration_us(waiting.oldest_us as f64),
+    )
 }
 
 fn write_loader(out: &mut fmt::Formatter<'_>, report: &RunReport) -> fmt::Result {
@@ -173,8 +189,9 @@ Requests/sec:  50000.00
 Transfer/sec:      7.77MB
 
   Tail         p99.9 99.94ms, p99.99 100.00ms, max 100.00ms
-  Connections  64 wanted, 64 at peak, 64 opened, 64 closed, 0 reconnects
+  Connections  64 wanted, 64 at peak, 64 opened, 0 closed, 0 reconnects
   Statuses     2xx 100000
+  Unanswered   64 at the end, the oldest for 20.00ms
   Loader       7.50us of CPU per request; busiest shard at 39 % of its core, mean 38 %
   Engine       0.050 enters and 1.03 completions per request, out of buffers 0, queue overflows 0
 ";
