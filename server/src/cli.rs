@@ -1,5 +1,6 @@
 //! The program around the server: arguments, the line that says it is ready, signals, exit codes.
 
+use std::fmt;
 use std::io::{self, Write};
 use std::process::ExitCode;
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
@@ -26,10 +27,16 @@ pub fn run() -> ExitCode {
     match serve(&config) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("ringserve: {error:#}");
+            tell(format_args!("{error:#}"));
             ExitCode::FAILURE
         }
     }
+}
+
+/// A line on stderr, whose reader may be gone: that must not keep a drain from its end, so that it
+/// is no error here, where `eprintln!` would panic.
+fn tell(message: fmt::Arguments<'_>) {
+    let _ = writeln!(io::stderr(), "ringserve: {message}");
 }
 
 /// What the main thread waits for.
@@ -61,7 +68,7 @@ fn serve(config: &Config) -> anyhow::Result<()> {
         }
     });
     let summary = supervise(&events, config.drain_timeout, drain, stop)?;
-    eprintln!("ringserve: {}", describe(&summary));
+    tell(format_args!("{}", describe(&summary)));
     Ok(())
 }
 
@@ -84,18 +91,18 @@ fn supervise(
         match event {
             Ok(Event::Ended(outcome)) => return Ok(outcome?),
             Ok(Event::Signal) if give_up.is_none() => {
-                eprintln!("ringserve: finishing what was received; a second signal stops at once");
                 give_up = Some(Instant::now() + drain_timeout);
                 drain();
+                tell(format_args!("finishing what was received; a second signal stops at once"));
             }
             Ok(Event::Signal) => {
                 stopping = true;
                 stop();
             }
             Err(RecvTimeoutError::Timeout) => {
-                eprintln!("ringserve: not done within --drain-timeout; dropping what is left");
                 stopping = true;
                 stop();
+                tell(format_args!("not done within --drain-timeout; dropping what is left"));
             }
             Err(RecvTimeoutError::Disconnected) => {
                 anyhow::bail!("the shards ended without a result; this is a defect")

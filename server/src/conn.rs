@@ -20,9 +20,8 @@ pub(crate) struct Connection {
     /// Unsent output when the deadline last came: a client that reads on is not idle.
     pub(crate) unsent_bytes: usize,
     pub(crate) timer: Timer,
-    /// Whether the last piece of input led to so many bytes of answers that the socket may not
-    /// have taken them yet.
-    pub(crate) wrote_much: bool,
+    /// All bytes of answers. Once they are many, the socket may not have taken the last of them.
+    pub(crate) written_bytes: u32,
     /// What to do when everything is sent; until then input is thrown away.
     pub(crate) closing: Option<Outcome>,
 }

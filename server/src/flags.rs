@@ -84,7 +84,8 @@ pub struct LimitFlags {
         long,
         value_name = "BYTES",
         allow_negative_numbers = true,
-        default_value_t = Limits::default().max_body_bytes
+        default_value_t = Limits::default().max_body_bytes,
+        value_parser = clap::value_parser!(u64).range(..=MAX_BODY_BYTES)
     )]
     pub max_body_bytes: u64,
 
@@ -206,6 +207,9 @@ const MAX_CORE: usize = 4095;
 
 /// More shards than this are a typing error.
 const MAX_SHARDS: usize = 1024;
+
+/// A body lies in memory until it is whole, for each connection that sends one.
+const MAX_BODY_BYTES: u64 = 1 << 30;
 
 /// No timeout is longer: the sum of it and any clock reading fits 64 bits of nanoseconds.
 const MAX_TIME: Duration = Duration::from_secs(24 * 3600);
@@ -338,6 +342,7 @@ mod tests {
             ["--batch-wait-us", "1000001"],
             ["--max-head-bytes", "10"],
             ["--max-body-bytes", "-1"],
+            ["--max-body-bytes", "1073741825"],
             ["--header-timeout", "0s"],
             ["--body-timeout", "1x"],
             ["--keepalive-timeout", "25h"],
@@ -348,6 +353,14 @@ mod tests {
             assert_eq!(error.exit_code(), 2);
         }
         assert_eq!(parse(&["--frobnicate"]).unwrap_err().kind(), ErrorKind::UnknownArgument);
+    }
+
+    #[test]
+    fn the_longest_body_has_a_bound_and_the_error_names_it() {
+        let flags = parse(&["--max-body-bytes", "1073741824"]).unwrap();
+        assert_eq!(flags.limits.max_body_bytes, MAX_BODY_BYTES);
+        let error = parse(&["--max-body-bytes", "18446744073709551615"]).unwrap_err();
+        assert!(error.to_string().contains("0..=1073741824"), "{error}");
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use ringbench_engine::{CloseReason, ConnId, Control, Handler, Ops};
-use ringbench_http::{EofOutcome, Limits};
+use ringbench_http::{EofOutcome, Limits, is_head_request};
 
 use crate::config::Timeouts;
 use crate::conn::{Connection, Pool, Timer};
@@ -18,7 +18,7 @@ const DRAIN_GRACE: Duration = Duration::from_millis(100);
 
 /// Before a close, so much may be left to the engine, which gives a client a few seconds to take it.
 /// For more we wait until it is taken, however slowly.
-const SENT_AT_ONCE_BYTES: usize = 64 * 1024;
+const SENT_AT_ONCE_BYTES: u32 = 64 * 1024;
 
 /// What all shards have in common.
 #[derive(Debug, Clone, Default)]
@@ -150,7 +150,13 @@ impl Server {
     #[cold]
     fn give_up(&mut self, ops: &mut Ops, id: ConnId, status: u16, why: &str) {
         let conn = &self.conns[id.index()];
-        let head_only = conn.parser.is_mid_body() && conn.exchange.head_only;
+        let head_only = if conn.parser.is_mid_body() {
+            conn.exchange.head_only
+        } else {
+            conn.partial.as_ref().is_some_and(|partial| is_head_request(&partial.input))
+        };
+        // Nothing came that would have renewed the date.
+        self.shared.prepared.refresh(ops.now_ns(), SystemTime::now);
         self.shared.prepared.refuse(ops.output(id), status, why, head_only);
     }
 
@@ -169,7 +175,10 @@ impl Server {
     fn finish(&mut self, ops: &mut Ops, id: ConnId, outcome: Outcome) {
         self.release(id);
         let conn = &mut self.conns[id.index()];
-        if mem::take(&mut conn.wrote_much) || ops.backlog_bytes(id) > 0 {
+        // Of what earlier input of this batch led to the backlog does not know yet; to count from
+        // the connection's start costs no more than one notice when it ends.
+        let wrote_much = mem::take(&mut conn.written_bytes) > SENT_AT_ONCE_BYTES;
+        if wrote_much || ops.backlog_bytes(id) > 0 {
             conn.closing = Some(outcome);
             conn.parser.close();
             ops.notify_drained(id);
@@ -204,7 +213,8 @@ impl Handler for Server {
         self.shared.prepared.refresh(ops.now_ns(), SystemTime::now);
         let requests = self.shared.counts.requests;
         let Served { written, outcome, .. } = self.serve(ops, id, bytes);
-        self.conns[id.index()].wrote_much = written > SENT_AT_ONCE_BYTES;
+        let conn = &mut self.conns[id.index()];
+        conn.written_bytes = conn.written_bytes.saturating_add(written as u32);
         if outcome == Outcome::Open {
             self.settle(ops, id, self.shared.counts.requests != requests);
         } else {

@@ -229,7 +229,10 @@ impl<'a, 'b> Serving<'a, 'b> {
     /// What came is no request that may be answered.
     #[cold]
     fn refuse(&mut self, reject: Reject) -> Outcome {
-        let head_only = self.reading != Reading::Head && self.conn.exchange.head_only;
+        let head_only = match self.reading {
+            Reading::Head => reject.to_head,
+            _ => self.conn.exchange.head_only,
+        };
         let out = self.ops.output(self.id);
         self.shared.prepared.refuse(out, reject.status, reject.reason, head_only);
         self.shared.counts.refused += 1;

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use ringbench_engine::{
     EngineError, EngineStats, ShardControl, Shards, UringReport, listen, raise_nofile_limit,
 };
+use socket2::{Domain, Protocol, Socket, Type};
 
 use crate::config::Config;
 use crate::handler::{Counts, Server, Settings};
@@ -36,8 +37,9 @@ pub fn start(config: &Config) -> Result<Running, EngineError> {
     let shards = config.engine.shards;
     let mut per_shard: Vec<Vec<TcpListener>> = (0..shards).map(|_| Vec::new()).collect();
     let mut addresses = Vec::new();
+    // All before any is opened: our own listeners would be in the way.
+    config.listen.iter().try_for_each(|&address| check_free(address))?;
     for &address in &config.listen {
-        check_free(address)?;
         let listeners = listen(address, config.backlog, shards)?;
         let local = listeners[0].local_addr();
         addresses.push(local.map_err(|errno| EngineError::Listen { address, errno })?);
@@ -53,12 +55,22 @@ pub fn start(config: &Config) -> Result<Running, EngineError> {
 
 /// Fails if somebody listens on `address` already. The shards share their port by `SO_REUSEPORT`,
 /// and so would a second server of the same user, unnoticed: each would get some of the
-/// connections.
+/// connections. The probe is bound like a listener but without that option, and never listens, so
+/// that no client can reach it.
 fn check_free(address: SocketAddr) -> Result<(), EngineError> {
-    if address.port() != 0 {
-        TcpListener::bind(address).map_err(|errno| EngineError::Listen { address, errno })?;
+    let probe = || {
+        let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+        // Connections of an earlier server in TIME_WAIT are no obstacle.
+        socket.set_reuse_address(true)?;
+        if address.is_ipv6() {
+            socket.set_only_v6(true)?;
+        }
+        socket.bind(&address.into())
+    };
+    if address.port() == 0 {
+        return Ok(());
     }
-    Ok(())
+    probe().map_err(|errno| EngineError::Listen { address, errno })
 }
 
 impl Running {

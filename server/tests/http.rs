@@ -4,6 +4,7 @@ mod common;
 
 use std::io::Write;
 use std::thread;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use common::{Client, Ringserve, noise, post, request};
 
@@ -317,4 +318,38 @@ fn every_address_is_served_and_announced() {
         let mut client = Client::connect(address);
         assert_eq!(client.exchange(request("GET", "/")).status, 200);
     }
+}
+
+/// RFC 9110 section 9.3.2: the answer to HEAD has no content, whatever it says.
+#[test]
+fn a_head_that_is_refused_or_given_up_is_answered_without_content() {
+    let server = Ringserve::start(&["--header-timeout", "300ms"]);
+    for (request, half_close, status) in [
+        ("HEAD / HTTP/1.1\r\n\r\n", false, 400),
+        ("HEAD / HTTP/1.1\r\nHo", true, 400),
+        ("HEAD / HTTP/1.1\r\nHo", false, 408),
+    ] {
+        let mut client = server.connect();
+        client.send(request);
+        if half_close {
+            client.half_close();
+        }
+        let head = client.head();
+        assert_eq!(head.status, status, "{request:?}");
+        assert_ne!(head.header("Content-Length"), Some("0"), "as for GET: {request:?}");
+        client.expect_end();
+    }
+}
+
+#[test]
+fn a_request_given_up_on_an_idle_shard_is_answered_with_the_date_of_now() {
+    let server = Ringserve::start(&["--header-timeout", "1500ms"]);
+    let mut client = server.connect();
+    let begun = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
+    client.send("GET / HTTP/1.1\r\n");
+    let response = client.response();
+    assert_eq!(response.status, 408);
+    let date = httpdate::parse_http_date(response.header("Date").unwrap()).unwrap();
+    let date = date.duration_since(UNIX_EPOCH).unwrap().as_secs();
+    assert!(date > begun, "{date} is that of the request, {begun}");
 }

@@ -76,6 +76,27 @@ fn a_second_signal_and_the_drain_timeout_stop_at_once() {
     }
 }
 
+#[test]
+fn a_closed_stderr_does_not_keep_a_drain_from_its_end() {
+    for timeout in ["60s", "100ms"] {
+        let mut server = Ringserve::start_unheard(&["--drain-timeout", timeout]);
+        let mut idle = server.connect();
+        assert_eq!(idle.exchange(request("GET", "/")).status, 200);
+        let mut uploading = server.connect();
+        uploading.send("POST /echo HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\n");
+        uploading.send("Content-Length: 4\r\n\r\n");
+        assert_eq!(uploading.head().status, 100);
+        server.signal(Signal::TERM);
+        idle.expect_end();
+        if timeout == "60s" {
+            uploading.send("done");
+            assert_eq!(uploading.response().text(), "done");
+            drop(uploading);
+        }
+        assert_eq!(server.wait().code(), Some(0));
+    }
+}
+
 fn fails(arguments: &[&str]) -> (Option<i32>, String) {
     let Output { status, stdout, stderr } = command(arguments).output().unwrap();
     assert_eq!(stdout, b"", "stdout is for the line that says it is ready");
@@ -106,6 +127,38 @@ fn a_port_in_use_exits_with_1_and_names_the_address() {
         let (code, stderr) = fails(&["--shards", "1", "--listen", &address.to_string()]);
         assert_eq!(code, Some(1), "{stderr}");
         assert!(stderr.contains(&format!("cannot listen on {address}")), "{stderr}");
+    }
+}
+
+/// A port that is free on every address, of both families.
+fn free_port() -> u16 {
+    (0..100)
+        .find_map(|_| {
+            let first = TcpListener::bind("[::]:0").unwrap();
+            let port = first.local_addr().unwrap().port();
+            drop(first);
+            TcpListener::bind(("0.0.0.0", port)).is_ok().then_some(port)
+        })
+        .expect("a free port")
+}
+
+#[test]
+fn one_port_serves_both_families_in_either_order() {
+    for families in [["0.0.0.0", "[::]"], ["[::]", "0.0.0.0"]] {
+        let port = free_port();
+        let listen = families.map(|address| format!("{address}:{port}"));
+        let server = Ringserve::start_on(&[&listen[0], &listen[1]], &[]);
+        for address in ["127.0.0.1", "[::1]"] {
+            let mut client = Client::connect(format!("{address}:{port}").parse().unwrap());
+            assert_eq!(client.exchange(request("GET", "/")).status, 200);
+        }
+        // What listens there is found in use, by another server too.
+        for address in &listen {
+            let (code, stderr) = fails(&["--shards", "1", "--listen", address]);
+            assert_eq!(code, Some(1), "{stderr}");
+            assert!(stderr.contains(&format!("cannot listen on {address}")), "{stderr}");
+        }
+        drop(server);
     }
 }
 

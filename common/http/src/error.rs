@@ -11,11 +11,15 @@ pub struct Reject {
     pub status: u16,
     /// What was wrong.
     pub reason: RejectReason,
+    /// Whether it was wrong in the head of a HEAD request, whose answer has no content (RFC 9110
+    /// section 9.3.2). False for a body: whose it is was told with its head.
+    pub to_head: bool,
 }
 
-impl From<RejectReason> for Reject {
-    fn from(reason: RejectReason) -> Self {
-        Self { status: reason.status(), reason }
+impl Reject {
+    /// A request refused for `reason`.
+    pub(crate) fn new(reason: RejectReason, to_head: bool) -> Self {
+        Self { status: reason.status(), reason, to_head }
     }
 }
 
@@ -137,8 +141,8 @@ mod tests {
 
     #[test]
     fn a_reject_says_what_and_which_status() {
-        let reject = Reject::from(RejectReason::MissingHost);
+        let reject = Reject::new(RejectReason::MissingHost, false);
         assert_eq!(reject.to_string(), "the Host header field is missing (400)");
-        assert_eq!(Reject::from(RejectReason::UnknownTransferCoding).status, 501);
+        assert_eq!(Reject::new(RejectReason::UnknownTransferCoding, false).status, 501);
     }
 }

@@ -75,7 +75,10 @@ mod head;
 mod limits;
 mod target;
 
-pub use conn::{ClientConn, ClientEvent, EofOutcome, RequestKind, ServerConn, ServerEvent, Step};
+pub use conn::{
+    ClientConn, ClientEvent, EofOutcome, RequestKind, ServerConn, ServerEvent, Step,
+    is_head_request,
+};
 pub use encode::{
     CONTINUE, LAST_CHUNK, ResponseBuilder, reason_phrase, write_chunk, write_decimal, write_request,
 };

@@ -432,6 +432,38 @@ fn a_bad_start_is_refused_before_the_head_is_whole() {
     }
 }
 
+/// RFC 9110 section 9.3.2: the answer to HEAD has no content, not even to say what was wrong.
+#[test]
+fn a_refusal_tells_whether_it_answers_a_head() {
+    let long_target = format!("HEAD /{} HTTP/1.1\r\n", "x".repeat(70_000));
+    for (input, expected) in [
+        ("HEAD / HTTP/1.1\r\n\r\n", true),
+        ("\r\nHEAD / HTTP/1.1\r\n\r\n", true),
+        ("HEAD / HTTP/1.1\r\nHost: a\r\nContent-Length: x\r\n\r\n", true),
+        ("HEAD / HTTP/1.1\r\nHost: a\r\nb c: d\r\n\r\n", true),
+        ("HEAD / HTTP/2.0\r\n", true),
+        ("HEAD /a#b HTTP/1.1\r\n", true),
+        (long_target.as_str(), true),
+        ("HEADER / HTTP/1.1\r\n\r\n", false),
+        ("head / HTTP/1.1\r\n\r\n", false),
+        ("HEAD\t/ HTTP/1.1\r\n\r\n", false),
+        ("GET / HTTP/1.1\r\n\r\n", false),
+        ("GET / HTTP/1.1\r\nHost: a\r\n\r\nHEAD / HTTP/1.1\r\n\r\n", true),
+    ] {
+        let limits = Limits::default();
+        for events in [
+            server(input.as_bytes(), whole(), &limits),
+            server(input.as_bytes(), every_byte(input.as_bytes()), &limits),
+        ] {
+            let refused = events.iter().find_map(|event| match event {
+                Event::Reject(reject) => Some(reject.to_head),
+                _ => None,
+            });
+            assert_eq!(refused, Some(expected), "{}", input.escape_debug());
+        }
+    }
+}
+
 #[test]
 fn ends_of_input() {
     let eof = |input: &str| server(input.as_bytes(), whole(), &Limits::default()).pop().unwrap();

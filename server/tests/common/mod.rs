@@ -35,10 +35,21 @@ impl Ringserve {
     }
 
     pub(crate) fn start_on(listen: &[&str], arguments: &[&str]) -> Self {
+        Self::spawn(listen, arguments, Stdio::inherit())
+    }
+
+    /// With a pipe as stderr that nobody reads any more.
+    pub(crate) fn start_unheard(arguments: &[&str]) -> Self {
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        Self::spawn(&["127.0.0.1:0"], arguments, writer.into())
+    }
+
+    fn spawn(listen: &[&str], arguments: &[&str], stderr: Stdio) -> Self {
         let mut all = vec!["--shards", "2", "--ring-entries", "64", "--buffers", "64"];
         listen.iter().for_each(|address| all.extend(["--listen", address]));
         all.extend(arguments);
-        let mut child = command(&all).stderr(Stdio::inherit()).spawn().unwrap();
+        let mut child = command(&all).stderr(stderr).spawn().unwrap();
         let mut stdout = BufReader::new(child.stdout.take().unwrap());
         let (mut ready_lines, mut addresses) = (Vec::new(), Vec::new());
         for _ in listen {

@@ -178,6 +178,25 @@ fn a_last_answer_is_sent_in_full_however_slowly_it_is_read() {
 }
 
 #[test]
+fn a_small_last_answer_does_not_cut_off_the_large_one_before_it() {
+    let post =
+        |length| format!("POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: {length}\r\n\r\n");
+    // The second request begins with a piece of input of its own, in the batch of the first's end.
+    let body = "x".repeat(50 * SimOptions::calm().max_receive_bytes - post(200_000).len());
+    let last = "GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
+    let mut world = World::new();
+    world.send_at(SECOND_NS, (post(body.len()) + &body + last).as_bytes());
+    world.run_until_heard(1);
+    world.sim.freeze(world.probe);
+    // Longer than the engine waits after a close, shorter than we do.
+    let until_ns = world.sim.now_ns() + 40 * SECOND_NS;
+    assert_eq!(world.sim.run_until(until_ns), Outcome::Reached);
+    world.sim.thaw(world.probe);
+    let (heard, _) = world.finish();
+    assert!(heard.contains(&body) && heard.ends_with("Hello, World!"), "{} bytes", heard.len());
+}
+
+#[test]
 fn a_drain_answers_requests_that_are_on_their_way() {
     let mut world = World::new();
     world.send_at(SECOND_NS, b"GET / HTTP/1.1\r\nHost: a\r\n\r\n");

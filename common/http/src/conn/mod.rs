@@ -5,7 +5,7 @@ mod scan;
 mod server;
 
 pub use client::{ClientConn, ClientEvent, RequestKind};
-pub use server::{ServerConn, ServerEvent};
+pub use server::{ServerConn, ServerEvent, is_head_request};
 
 /// What one call of `next` did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

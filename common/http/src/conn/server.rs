@@ -163,7 +163,7 @@ impl ServerConn {
         let (Some(name), Some(target), Some(minor)) =
             (request.method, request.path, request.version)
         else {
-            return self.reject(RejectReason::BadRequestLine);
+            return self.refuse_head(input, RejectReason::BadRequestLine);
         };
         if name.len() > MAX_METHOD_BYTES
             || target.len() > limits.max_target_bytes
@@ -189,7 +189,7 @@ impl ServerConn {
                 [b'\n', ..] => 1,
                 [b'\r', b'\n', ..] => 2,
                 [] | [b'\r'] => return Step::new(skipped, ServerEvent::NeedMore),
-                [b'\r', ..] => return self.reject(RejectReason::BadBlankLines),
+                [b'\r', ..] => return self.refuse_head(input, RejectReason::BadBlankLines),
                 rest => {
                     let step = self.next_head(rest, scratch, limits);
                     return Step::new(skipped + step.consumed, step.event);
@@ -197,7 +197,7 @@ impl ServerConn {
             };
             self.blank_lines += 1;
             if self.blank_lines > MAX_BLANK_LINES {
-                return self.reject(RejectReason::BadBlankLines);
+                return self.refuse_head(input, RejectReason::BadBlankLines);
             }
         }
     }
@@ -216,7 +216,7 @@ impl ServerConn {
                 self.next_head(input, scratch, limits)
             }
             Ok(None) => Step::new(0, ServerEvent::NeedMore),
-            Err(reason) => self.reject(reason),
+            Err(reason) => self.refuse_head(input, reason),
         }
     }
 
@@ -233,10 +233,11 @@ impl ServerConn {
         let end = match self.find_end(input, limits) {
             Ok(Some(end)) => end,
             Ok(None) => return Step::new(0, ServerEvent::NeedMore),
-            Err(reason) => return self.reject(reason),
+            Err(reason) => return self.refuse_head(input, reason),
         };
         if error != Some(httparse::Error::Version) {
-            return self.reject(error.map_or(RejectReason::BadRequestLine, header_reason));
+            return self
+                .refuse_head(input, error.map_or(RejectReason::BadRequestLine, header_reason));
         }
         // RFC 9110 section 2.5: a higher minor version is read as the highest that is known. The
         // request line was found good, so it has its three parts.
@@ -249,8 +250,8 @@ impl ServerConn {
             (Ok(name), Ok(Status::Complete((_, headers)))) => {
                 self.request(name, target, Version::Http11, headers, end, limits)
             }
-            (_, Err(error)) => self.reject(header_reason(error)),
-            _ => self.reject(RejectReason::BadRequestLine),
+            (_, Err(error)) => self.refuse_head(input, header_reason(error)),
+            _ => self.refuse_head(input, RejectReason::BadRequestLine),
         }
     }
 
@@ -288,17 +289,18 @@ impl ServerConn {
         limits: &Limits,
     ) -> Step<ServerEvent<'b, 'h>> {
         let method = Method::from_bytes(method_name.as_bytes());
+        let to_head = method == Method::Head;
         let target = match Target::parse(method, target) {
             Ok(target) => target,
-            Err(reason) => return self.reject(reason),
+            Err(reason) => return self.reject(reason, to_head),
         };
         let fields = Fields::read(headers);
         let (host, body) = match (fields.host(version), fields.request_body(version)) {
             (Ok(host), Ok(body)) => (host, body),
-            (Err(reason), _) | (_, Err(reason)) => return self.reject(reason),
+            (Err(reason), _) | (_, Err(reason)) => return self.reject(reason, to_head),
         };
         if matches!(body, BodyLength::Length(length) if length > limits.max_body_bytes) {
-            return self.reject(RejectReason::BodyTooLarge);
+            return self.reject(RejectReason::BodyTooLarge, to_head);
         }
         // What follows a CONNECT is meant for a tunnel, and is not to be read as a request.
         let keep_alive = fields.keep_alive(version) && method != Method::Connect;
@@ -339,16 +341,32 @@ impl ServerConn {
                 self.phase = if self.keep_alive { Phase::Head } else { Phase::Closed };
                 ServerEvent::End
             }
-            BodyEvent::Error(error) => return self.reject(error.into()),
+            BodyEvent::Error(error) => return self.reject(error.into(), false),
         };
         Step::new(consumed, event)
     }
 
+    /// Refuses a head, which `input` starts with.
     #[cold]
-    fn reject<'b, 'h>(&mut self, reason: RejectReason) -> Step<ServerEvent<'b, 'h>> {
-        self.phase = Phase::Closed;
-        Step::new(0, ServerEvent::Reject(reason.into()))
+    fn refuse_head<'b, 'h>(
+        &mut self,
+        input: &[u8],
+        reason: RejectReason,
+    ) -> Step<ServerEvent<'b, 'h>> {
+        self.reject(reason, is_head_request(input))
     }
+
+    #[cold]
+    fn reject<'b, 'h>(&mut self, reason: RejectReason, to_head: bool) -> Step<ServerEvent<'b, 'h>> {
+        self.phase = Phase::Closed;
+        Step::new(0, ServerEvent::Reject(Reject::new(reason, to_head)))
+    }
+}
+
+/// Whether a request's head starts with the method HEAD, however little more of it has come: its
+/// answer has no content (RFC 9110 section 9.3.2), whatever it says.
+pub fn is_head_request(start: &[u8]) -> bool {
+    start.starts_with(b"HEAD ")
 }
 
 /// Refuses a method as soon as one of its bytes is wrong or it is too long.
