@@ -156,7 +156,7 @@ pub struct RingFlags {
 
     /// Provided receive buffers of each thread, a power of two.
     #[arg(long, value_name = "N", default_value_t = UringOptions::default().buffers,
-          value_parser = parse_buffers)]
+          value_parser = UringOptions::parse_buffers)]
     pub buffers: u16,
 
     /// Bytes of each receive buffer.
@@ -286,13 +286,6 @@ fn parse_requests(text: &str) -> Result<NonZeroU64, String> {
 fn parse_pipeline(text: &str) -> Result<NonZeroU32, String> {
     let depth = parse_range(text, 1, MAX_PIPELINE)?;
     NonZeroU32::new(depth as u32).ok_or_else(|| "must be at least 1".to_owned())
-}
-
-fn parse_buffers(text: &str) -> Result<u16, String> {
-    text.parse::<u16>()
-        .ok()
-        .filter(|&count| count.is_power_of_two() && (2..=32_768).contains(&count))
-        .ok_or_else(|| "expected a power of two from 2 to 32768".to_owned())
 }
 
 fn parse_positive_duration(text: &str) -> Result<Duration, String> {

@@ -1,6 +1,6 @@
 //! What to send: the bytes of the request, prepared once.
 
-use ringbench_http::{EncodeError, RequestKind, write_request};
+use ringbench_http::{EncodeError, RequestKind, is_token, write_request};
 
 use crate::config::Config;
 
@@ -154,7 +154,7 @@ pub fn parse_header(text: &str) -> Result<(String, String), String> {
     let (name, value) = text
         .split_once(':')
         .ok_or_else(|| format!("`{text}` is not a header field: expected `Name: value`"))?;
-    if name.is_empty() || !name.bytes().all(is_token_byte) {
+    if !is_token(name.as_bytes()) {
         return Err(format!("`{name}` is not the name of a header field"));
     }
     let value = value.trim_matches([' ', '\t']);
@@ -170,15 +170,10 @@ pub fn parse_header(text: &str) -> Result<(String, String), String> {
 ///
 /// When it is none.
 pub fn parse_method(text: &str) -> Result<String, String> {
-    if text.is_empty() || !text.bytes().all(is_token_byte) {
+    if !is_token(text.as_bytes()) {
         return Err(format!("`{text}` is not a method: expected a word such as GET"));
     }
     Ok(text.to_owned())
-}
-
-/// RFC 9110 5.6.2.
-fn is_token_byte(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
 }
 
 #[cfg(test)]

@@ -123,7 +123,7 @@ pub struct UringFlags {
         value_name = "N",
         allow_negative_numbers = true,
         default_value_t = UringOptions::default().buffers,
-        value_parser = parse_buffers
+        value_parser = UringOptions::parse_buffers
     )]
     pub buffers: u16,
 
@@ -255,13 +255,6 @@ fn parse_cores(text: &str) -> Result<CoreList, String> {
         }
     }
     Ok(CoreList(cores))
-}
-
-fn parse_buffers(text: &str) -> Result<u16, String> {
-    text.parse::<u16>()
-        .ok()
-        .filter(|&count| count.is_power_of_two() && (2..=32_768).contains(&count))
-        .ok_or_else(|| "expected a power of two from 2 to 32768".to_owned())
 }
 
 fn parse_any_time(text: &str) -> Result<Duration, String> {

@@ -181,6 +181,28 @@ impl Ops {
         true
     }
 
+    /// The kernel took `count` more bytes of what is in flight of a backlog. True while something
+    /// is left to send; when nothing is, the backlog is gone.
+    pub(crate) fn backlog_sent(&mut self, conn: ConnId, count: usize) -> bool {
+        let Some(slot) = self.slots.get_mut(conn) else { return false };
+        let Some(backlog) = slot.backlog.as_deref_mut() else { return false };
+        if count > 0 && slot.phase != Phase::Open {
+            // A close may take its time as long as it gets on.
+            self.wheel.set(conn.index, self.now_ns + CLOSE_TIMEOUT_NS);
+        }
+        backlog.sent += count;
+        if backlog.sent < backlog.in_flight.len() {
+            return true;
+        }
+        backlog.sent = 0;
+        backlog.in_flight.clear();
+        std::mem::swap(&mut backlog.in_flight, &mut backlog.pending);
+        if backlog.in_flight.is_empty() {
+            slot.backlog = None;
+        }
+        slot.backlog.is_some()
+    }
+
     /// Bytes written for `conn` that a full socket has kept from leaving.
     pub fn backlog_bytes(&self, conn: ConnId) -> usize {
         self.slots

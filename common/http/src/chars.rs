@@ -50,8 +50,8 @@ pub(crate) fn all(bytes: &[u8], class: u8) -> bool {
     bytes.iter().all(|&b| is(b, class))
 }
 
-/// Whether `bytes` is a token: one or more `tchar`.
-pub(crate) fn is_token(bytes: &[u8]) -> bool {
+/// Whether `bytes` is a token (RFC 9110 section 5.6.2): one or more `tchar`.
+pub fn is_token(bytes: &[u8]) -> bool {
     !bytes.is_empty() && all(bytes, TOKEN)
 }
 

@@ -75,6 +75,7 @@ mod head;
 mod limits;
 mod target;
 
+pub use chars::is_token;
 pub use conn::{
     ClientConn, ClientEvent, EofOutcome, RequestKind, ServerConn, ServerEvent, Step,
     is_head_request,

@@ -6,8 +6,8 @@ use io_uring::cqueue;
 
 use super::driver::{Conn, Draining, Driver, MAX_SEND_BYTES, NO_CONN};
 use super::token::{Kind, Token};
-use crate::ops::{CLOSE_TIMEOUT_NS, HIGH_WATER_BYTES};
-use crate::slots::{Backlog, Phase};
+use crate::ops::HIGH_WATER_BYTES;
+use crate::slots::Phase;
 use crate::turn::{end_connection, notify_if_drained};
 use crate::{CloseReason, ConnId, Handler};
 
@@ -178,19 +178,8 @@ impl Driver<'_> {
         if result < 0 && result != -libc::EAGAIN && result != -libc::EINTR {
             return self.send_failed(handler, conn, result);
         }
-        let Some(backlog) = slot.backlog.as_deref_mut() else {
-            return;
-        };
-        let all_gone = !advance(backlog, result.max(0) as usize);
-        if slot.phase != Phase::Open {
-            // A close may take its time as long as it gets on.
-            self.ops.wheel.set(conn.index, self.ops.now_ns + CLOSE_TIMEOUT_NS);
-        }
-        if !all_gone {
+        if self.ops.backlog_sent(conn, result.max(0) as usize) {
             return self.send_rest(conn);
-        }
-        if let Some(slot) = self.ops.slots.get_mut(conn) {
-            slot.backlog = None;
         }
         let state = &mut self.conns[conn.index()];
         if std::mem::take(&mut state.paused) {
@@ -321,17 +310,4 @@ impl Driver<'_> {
             self.dead.push(conn);
         }
     }
-}
-
-/// Takes `sent` bytes off what is in flight, and moves on to what was written since when that is
-/// done. False when nothing is left.
-fn advance(backlog: &mut Backlog, sent: usize) -> bool {
-    backlog.sent += sent;
-    if backlog.sent < backlog.in_flight.len() {
-        return true;
-    }
-    backlog.sent = 0;
-    backlog.in_flight.clear();
-    std::mem::swap(&mut backlog.in_flight, &mut backlog.pending);
-    !backlog.in_flight.is_empty()
 }

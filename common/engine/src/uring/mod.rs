@@ -57,6 +57,20 @@ pub struct UringOptions {
     pub max_connections: u32,
 }
 
+impl UringOptions {
+    /// Reads a number of provided buffers.
+    ///
+    /// # Errors
+    ///
+    /// When the kernel could not have so many in one ring; the text says what is expected.
+    pub fn parse_buffers(text: &str) -> Result<u16, String> {
+        text.parse::<u16>()
+            .ok()
+            .filter(|&count| count.is_power_of_two() && (2..=32_768).contains(&count))
+            .ok_or_else(|| "expected a power of two from 2 to 32768".to_owned())
+    }
+}
+
 impl Default for UringOptions {
     fn default() -> Self {
         Self {

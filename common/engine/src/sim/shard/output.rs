@@ -118,23 +118,15 @@ impl Shard {
         }
         let Some(end) = self.socket(conn).and_then(|socket| socket.end) else { return };
         let now_ns = self.ops.now_ns;
-        let Some(slot) = self.ops.slots.get_mut(conn) else { return };
-        let Some(backlog) = slot.backlog.as_deref_mut() else { return };
+        let Some(backlog) = self.ops.slots.get(conn).and_then(|slot| slot.backlog.as_deref())
+        else {
+            return;
+        };
         match net.send(end, &backlog.in_flight[backlog.sent..], now_ns) {
-            Ok(count) => {
-                backlog.sent += count;
-                if backlog.sent == backlog.in_flight.len() {
-                    backlog.sent = 0;
-                    backlog.in_flight.clear();
-                    std::mem::swap(&mut backlog.in_flight, &mut backlog.pending);
-                }
-                if backlog.in_flight.is_empty() {
-                    slot.backlog = None;
-                    self.ops.stats.sends += 1;
-                    self.output_done(net, conn);
-                } else {
-                    net.wait_for_room(end, now_ns);
-                }
+            Ok(count) if self.ops.backlog_sent(conn, count) => net.wait_for_room(end, now_ns),
+            Ok(_) => {
+                self.ops.stats.sends += 1;
+                self.output_done(net, conn);
             }
             Err(errno) => {
                 let error = io::Error::from_raw_os_error(errno);
