@@ -301,6 +301,31 @@ fn a_close_that_cannot_send_is_given_up() {
 }
 
 #[test]
+fn a_close_that_gets_on_slowly_is_not_given_up() {
+    const LENGTH: usize = 500_000;
+    let options = SimOptions { socket_buffer_bytes: 1000, ..SimOptions::calm() };
+    let (mut sim, server, client) = pair(options, Probe::default(), Probe::client());
+    act(&mut sim, server, |ops, conn| {
+        ops.output(conn).resize(LENGTH, 7);
+        ops.close(conn);
+    });
+    let begun_ns = sim.now_ns();
+    // Time and again the peer reads a tenth and then nothing for almost as long as may be.
+    for tenth in 1..10 {
+        let hungry = |sim: &Sim| probe(sim, client).received.len() < tenth * LENGTH / 10;
+        assert_eq!(sim.run_while(100_000, hungry), Outcome::Reached);
+        sim.freeze(client);
+        let until_ns = sim.now_ns() + CLOSE_TIMEOUT_NS / 2;
+        assert_eq!(sim.run_until(until_ns), Outcome::Reached);
+        sim.thaw(client);
+    }
+    assert_all_over(&mut sim, [server, client]);
+    assert!(sim.now_ns() - begun_ns > 4 * CLOSE_TIMEOUT_NS);
+    assert_eq!(probe(&sim, client).received, vec![7; LENGTH]);
+    assert!(matches!(reason(&sim, server), CloseReason::Local));
+}
+
+#[test]
 fn abort_drops_what_is_not_sent() {
     let (mut sim, server, client) = calm_pair();
     act(&mut sim, server, |ops, conn| ops.output(conn).extend_from_slice(b"sent"));
