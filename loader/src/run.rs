@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::time::Duration;
 
-use ringbench_engine::{EngineConfig, EngineError, ShardControl, Shards};
+use ringbench_engine::{Engine, EngineConfig, EngineError, ShardControl, Shards};
 use ringbench_measure::Counters;
 
 use crate::collect::{Collected, ShardResult};
@@ -123,10 +123,12 @@ impl Prepared {
         let Self { config, plan, address, warnings } = self;
         let shared = Arc::new(Shared::new(&config, plan, address));
         let mut engine = EngineConfig {
+            engine: Engine::Uring,
             shards: config.threads,
             cores: config.cores.clone(),
             thread_name: "ringload",
             uring: config.uring.clone(),
+            ..EngineConfig::default()
         };
         let per_shard = config.connections.div_ceil(config.threads) + SPARE_CONNECTIONS;
         engine.uring.max_connections = per_shard as u32;

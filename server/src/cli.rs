@@ -49,6 +49,9 @@ fn serve(config: &Config) -> anyhow::Result<()> {
     // Before the server is up, so that a signal never finds the default action.
     let mut signals = Signals::new([SIGTERM, SIGINT]).context("cannot catch signals")?;
     let running = start(config)?;
+    if let Some(why) = &running.report().fallback {
+        tell(format_args!("using epoll: {why}"));
+    }
     announce(&running, config.engine.shards).context("cannot write to stdout")?;
 
     let controls = running.controls();
@@ -114,11 +117,12 @@ fn supervise(
 /// The one thing on stdout: scripts wait for it.
 fn announce(running: &Running, shards: usize) -> io::Result<()> {
     let mut stdout = io::stdout().lock();
+    let engine = running.report().engine;
     let plural = if shards == 1 { "" } else { "s" };
     for address in running.addresses() {
         writeln!(
             stdout,
-            "ringserve: listening on http://{address} ({shards} shard{plural}, uring)"
+            "ringserve: listening on http://{address} ({shards} shard{plural}, {engine})"
         )?;
     }
     stdout.flush()

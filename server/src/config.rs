@@ -3,18 +3,18 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use ringbench_engine::{EngineConfig, UringOptions, allowed_cores};
+use ringbench_engine::{EngineConfig, ListenOptions, UringOptions, allowed_cores};
 use ringbench_http::Limits;
 
-use crate::flags::{Engine, Flags, LimitFlags, ShardCount, UringFlags};
+use crate::flags::{Flags, LimitFlags, ShardCount, UringFlags};
 
 /// Everything [`start`](crate::start) needs to know.
 #[derive(Debug, Clone)]
 pub struct Config {
     /// Where to listen; port 0 takes a free one.
     pub listen: Vec<SocketAddr>,
-    /// Connections that may wait to be accepted, per shard and address.
-    pub backlog: i32,
+    /// How the listeners are opened.
+    pub listen_options: ListenOptions,
     /// The shards and their rings.
     pub engine: EngineConfig,
     /// What clients may send.
@@ -106,16 +106,16 @@ impl Config {
             ShardCount::Auto => in_use.max(1),
             ShardCount::Count(count) => count.get(),
         };
-        // There is one back end so far, so that the choice needs no carrying out.
-        let (Engine::Auto | Engine::Uring) = flags.engine;
         Ok(Self {
             listen: flags.listen.clone(),
-            backlog: flags.backlog,
+            listen_options: ListenOptions { backlog: flags.backlog, ..ListenOptions::default() },
             engine: EngineConfig {
+                engine: flags.engine.into(),
                 shards,
                 cores,
                 thread_name: "ringserve",
                 uring: uring_options(&flags.uring),
+                ..EngineConfig::default()
             },
             limits: limits(&flags.limits),
             timeouts: Timeouts {

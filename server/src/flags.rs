@@ -192,10 +192,25 @@ pub enum ShardCount {
 /// Which back end carries the shards.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Engine {
-    /// The best that this machine allows.
+    /// `io_uring`, or epoll where that is forbidden.
     Auto,
     /// Linux `io_uring`.
     Uring,
+    /// Edge-triggered epoll.
+    Epoll,
+    /// The glommio executor.
+    Glommio,
+}
+
+impl From<Engine> for ringbench_engine::Engine {
+    fn from(engine: Engine) -> Self {
+        match engine {
+            Engine::Auto => Self::Auto,
+            Engine::Uring => Self::Uring,
+            Engine::Epoll => Self::Epoll,
+            Engine::Glommio => Self::Glommio,
+        }
+    }
 }
 
 /// The value of `--cores`: core numbers in the order they were given.

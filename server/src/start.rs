@@ -4,7 +4,7 @@ use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 
 use ringbench_engine::{
-    EngineError, EngineStats, ShardControl, Shards, UringReport, listen, raise_nofile_limit,
+    EngineError, EngineReport, EngineStats, ShardControl, Shards, listen, raise_nofile_limit,
 };
 use socket2::{Domain, Protocol, Socket, Type};
 
@@ -40,7 +40,7 @@ pub fn start(config: &Config) -> Result<Running, EngineError> {
     // All before any is opened: our own listeners would be in the way.
     config.listen.iter().try_for_each(|&address| check_free(address))?;
     for &address in &config.listen {
-        let listeners = listen(address, config.backlog, shards)?;
+        let listeners = listen(address, &config.listen_options, shards)?;
         let local = listeners[0].local_addr();
         addresses.push(local.map_err(|errno| EngineError::Listen { address, errno })?);
         for (own, listener) in per_shard.iter_mut().zip(listeners) {
@@ -79,8 +79,8 @@ impl Running {
         &self.addresses
     }
 
-    /// What the kernel offered to the rings.
-    pub fn report(&self) -> &UringReport {
+    /// Which engine is in use, and with what.
+    pub fn report(&self) -> &EngineReport {
         self.shards.report()
     }
 

@@ -11,7 +11,7 @@
 use std::env;
 use std::error::Error;
 
-use ringbench_engine::{ConnId, EngineConfig, Handler, Ops, UringOptions, listen, start};
+use ringbench_engine::{ConnId, Engine, EngineConfig, Handler, ListenOptions, Ops, listen, start};
 
 /// As long as ringserve's answer to `GET /`.
 const ANSWER: &[u8] =
@@ -30,9 +30,13 @@ fn main() -> Result<(), Box<dyn Error>> {
     let mut arguments = env::args().skip(1);
     let address = arguments.next().ok_or("usage: floor ADDRESS [CORE]")?.parse()?;
     let cores = arguments.next().map(|core| core.parse()).transpose()?.into_iter().collect();
-    let config =
-        EngineConfig { shards: 1, cores, thread_name: "floor", uring: UringOptions::default() };
-    let shards = start(&config, vec![listen(address, 4096, 1)?], |_| Floor)?;
+    let config = EngineConfig {
+        engine: Engine::Uring,
+        cores,
+        thread_name: "floor",
+        ..EngineConfig::default()
+    };
+    let shards = start(&config, vec![listen(address, &ListenOptions::default(), 1)?], |_| Floor)?;
     println!("floor: listening on http://{address}");
     shards.join()?;
     Ok(())

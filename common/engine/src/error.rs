@@ -3,6 +3,8 @@
 use std::io;
 use std::net::SocketAddr;
 
+use crate::Engine;
+
 /// Why a shard could not start or had to end.
 #[derive(Debug, thiserror::Error)]
 pub enum EngineError {
@@ -11,6 +13,22 @@ pub enum EngineError {
     UringUnavailable {
         /// The likely cause, with the command or setting that would change it.
         cause: String,
+    },
+    /// This program was built without the engine that was asked for.
+    #[error("the engine {engine} is not part of this program: build it with --features {engine}")]
+    NotBuilt {
+        /// The engine.
+        engine: Engine,
+    },
+    /// A system call that an engine cannot do without failed.
+    #[error("{engine}: {what} failed: {errno}{}", hint(errno))]
+    System {
+        /// The engine.
+        engine: Engine,
+        /// What was tried.
+        what: &'static str,
+        /// The kernel's answer.
+        errno: io::Error,
     },
     /// A part of the ring could not be set up for want of a resource.
     #[error("cannot set up the ring: {what}: {errno}{}", hint(errno))]

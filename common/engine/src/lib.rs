@@ -1,9 +1,12 @@
 //! Shards: one pinned thread, one event loop, its own connections, nothing shared.
 //!
 //! This crate knows bytes, not HTTP. A program implements [`Handler`]; a back end calls it and
-//! carries out what it records in [`Ops`]. There are two back ends:
+//! carries out what it records in [`Ops`]. There are three back ends behind [`start`], and one for
+//! tests:
 //!
-//! - `uring`: Linux `io_uring`, one ring per shard, see [`start`];
+//! - `uring`: Linux `io_uring`, one ring per shard;
+//! - `epoll`: edge-triggered, where `io_uring` is forbidden, and to compare with it;
+//! - `glommio`: the executor of that name (cargo feature `glommio`);
 //! - [`sim`]: a seeded simulation in memory with a virtual clock, short reads, short sends, delays
 //!   and resets, which runs the same handlers in tests.
 //!
@@ -12,7 +15,11 @@
 //!
 //! All of the project's `unsafe` code is in this crate.
 
+mod engine;
+mod epoll;
 mod error;
+#[cfg(feature = "glommio")]
+mod glommio;
 mod handler;
 mod ops;
 mod shard;
@@ -24,10 +31,11 @@ mod timers;
 mod turn;
 mod uring;
 
+pub use engine::{Engine, EngineReport};
 pub use error::EngineError;
 pub use handler::{CloseReason, ConnId, Control, Handler};
 pub use ops::{Ops, TargetId};
 pub use shard::{EngineConfig, Finished, ShardControl, Shards, allowed_cores, now_ns, start};
-pub use socket::{listen, raise_nofile_limit};
+pub use socket::{ListenOptions, listen, raise_nofile_limit};
 pub use stats::EngineStats;
 pub use uring::{UringOptions, UringReport};

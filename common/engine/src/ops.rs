@@ -68,6 +68,10 @@ pub struct Ops {
     pub(crate) closes: Vec<ConnId>,
     /// Connections whose handler asked to be told when their output is gone, since the last flush.
     pub(crate) drain_asks: Vec<ConnId>,
+    /// Connections whose input the handler held or let go again, since the last flush.
+    pub(crate) input_changes: Vec<ConnId>,
+    /// Who is at the other end, by index; `None` unless the back end was asked to find out.
+    peers: Option<Vec<Option<SocketAddr>>>,
     /// Bytes written to connections that are gone end here and are dropped.
     scrap: Vec<u8>,
     pub(crate) stopping: bool,
@@ -89,6 +93,8 @@ impl Ops {
             connects: Vec::new(),
             closes: Vec::new(),
             drain_asks: Vec::new(),
+            input_changes: Vec::new(),
+            peers: None,
             scrap: Vec::new(),
             stopping: false,
             draining: false,
@@ -220,6 +226,55 @@ impl Ops {
         }
     }
 
+    /// Holds the input of `conn` back: what the peer sends stays in the kernel, and in the end with
+    /// the peer. Some more may still come that was received before. A connection that is held does
+    /// not hear of its end of input either.
+    pub fn hold_input(&mut self, conn: ConnId) {
+        self.set_held(conn, true);
+    }
+
+    /// Lets input come again after [`Ops::hold_input`].
+    pub fn resume_input(&mut self, conn: ConnId) {
+        self.set_held(conn, false);
+    }
+
+    fn set_held(&mut self, conn: ConnId, held: bool) {
+        if let Some(slot) = self.slots.get_mut(conn)
+            && slot.phase == Phase::Open
+            && slot.held != held
+        {
+            slot.held = held;
+            self.input_changes.push(conn);
+        }
+    }
+
+    /// Where the peer of an accepted connection is, if the engine was started with
+    /// [`peer_addresses`](crate::EngineConfig::peer_addresses).
+    pub fn peer(&self, conn: ConnId) -> Option<SocketAddr> {
+        self.slots.get(conn)?;
+        *self.peers.as_ref()?.get(conn.index())?
+    }
+
+    /// Whether peers are wanted. To be called before the first connection.
+    pub(crate) fn keep_peers(&mut self, wanted: bool) {
+        self.peers = wanted.then(Vec::new);
+    }
+
+    /// Whether the back end is to find out who connects.
+    pub(crate) fn wants_peers(&self) -> bool {
+        self.peers.is_some()
+    }
+
+    /// Notes who is at the other end of a new connection.
+    pub(crate) fn set_peer(&mut self, conn: ConnId, peer: Option<SocketAddr>) {
+        if let Some(peers) = &mut self.peers {
+            if peers.len() <= conn.index() {
+                peers.resize(conn.index() + 1, None);
+            }
+            peers[conn.index()] = peer;
+        }
+    }
+
     /// Registers an address to connect to. Do it once, not per connection.
     pub fn add_target(&mut self, address: SocketAddr) -> TargetId {
         self.targets.push(address);
@@ -260,6 +315,8 @@ impl Ops {
         };
         slot.phase = if slot.phase == Phase::Connecting { Phase::Closed } else { phase };
         slot.notify_drained = false;
+        // What comes while it closes is thrown away, so that its end is seen.
+        slot.held = false;
         if slot.phase == Phase::Closed && slot.segment != NO_SEGMENT {
             let segment = &mut self.outbox.segments[slot.segment as usize];
             segment.end = segment.start;

@@ -12,8 +12,9 @@ use core_affinity::CoreId;
 use rustix::event::{EventfdFlags, eventfd};
 use rustix::time::{ClockId, clock_gettime};
 
-use crate::uring::{self, UringOptions, UringReport};
-use crate::{EngineError, EngineStats, Handler};
+use crate::engine::{self, BackEnd};
+use crate::uring::UringOptions;
+use crate::{Engine, EngineError, EngineReport, EngineStats, Handler};
 
 /// Nanoseconds on the monotonic clock since the first call in this process.
 pub fn now_ns() -> u64 {
@@ -29,14 +30,33 @@ pub fn allowed_cores() -> Vec<usize> {
 /// How many shards there are, where they run, and how their rings are set up.
 #[derive(Debug, Clone)]
 pub struct EngineConfig {
+    /// The back end.
+    pub engine: Engine,
     /// Number of shards, at least 1.
     pub shards: usize,
     /// The cores to pin shards to, in turn; empty for all that are allowed.
     pub cores: Vec<usize>,
     /// Name of the threads, followed by the shard's number.
     pub thread_name: &'static str,
+    /// Whether [`Ops::peer`](crate::Ops::peer) knows the addresses of those who connect, which
+    /// costs a system call for each; `io_uring` keeps no direct descriptors then.
+    pub peer_addresses: bool,
     /// Settings of the `io_uring` back end.
     pub uring: UringOptions,
+}
+
+impl Default for EngineConfig {
+    /// One shard on the best engine there is.
+    fn default() -> Self {
+        Self {
+            engine: Engine::Auto,
+            shards: 1,
+            cores: Vec::new(),
+            thread_name: "shard",
+            peer_addresses: false,
+            uring: UringOptions::default(),
+        }
+    }
 }
 
 const DRAIN: u32 = 1;
@@ -105,7 +125,7 @@ pub struct Finished<H> {
 pub struct Shards<H> {
     threads: Vec<JoinHandle<Result<Finished<H>, EngineError>>>,
     controls: Vec<Arc<ShardControl>>,
-    report: UringReport,
+    report: EngineReport,
 }
 
 impl<H> Shards<H> {
@@ -114,8 +134,8 @@ impl<H> Shards<H> {
         self.controls.clone()
     }
 
-    /// What the kernel offered and what is in use. It is the same for all shards.
-    pub fn report(&self) -> &UringReport {
+    /// What is in use. It is the same for all shards.
+    pub fn report(&self) -> &EngineReport {
         &self.report
     }
 
@@ -161,6 +181,7 @@ where
     F: Fn(usize) -> H + Send + Sync + 'static,
 {
     let cores = pinning(config)?;
+    let (engine, fallback) = engine::choose(config);
     let controls = (0..config.shards)
         .map(|shard| ShardControl::new().map(Arc::new).map_err(|errno| spawn_error(shard, errno)))
         .collect::<Result<Vec<_>, _>>()?;
@@ -174,7 +195,8 @@ where
         let seat = Seat {
             shard,
             core: cores.get(shard % cores.len().max(1)).copied(),
-            options: config.uring.clone(),
+            engine,
+            config: config.clone(),
             listeners: listeners.next().unwrap_or_default(),
             together: EndTogether { controls: controls.clone(), well: false },
             ready: ready_sender.clone(),
@@ -190,10 +212,12 @@ where
         }
     }
     drop(ready_sender);
-    let mut report = UringReport::default();
+    let mut report = EngineReport { engine, fallback: fallback.clone(), uring: None };
     for outcome in ready.iter().take(threads.len()) {
         match outcome {
-            Ok(shard_report) => report = shard_report,
+            Ok(shard_report) => {
+                report = EngineReport { fallback: fallback.clone(), ..shard_report }
+            }
             Err(error) => failed = failed.or(Some(error)),
         }
     }
@@ -228,35 +252,38 @@ impl Drop for EndTogether {
 struct Seat {
     shard: usize,
     core: Option<usize>,
-    options: UringOptions,
+    engine: Engine,
+    config: EngineConfig,
     listeners: Vec<TcpListener>,
     together: EndTogether,
-    ready: mpsc::Sender<Result<UringReport, EngineError>>,
+    ready: mpsc::Sender<Result<EngineReport, EngineError>>,
 }
 
 impl Seat {
     /// The life of a shard's thread.
-    fn run<H: Handler>(self, make: impl Fn(usize) -> H) -> Result<Finished<H>, EngineError> {
-        let Self { shard, core, options, listeners, mut together, ready } = self;
+    fn run<H: Handler + 'static>(
+        self,
+        make: impl Fn(usize) -> H,
+    ) -> Result<Finished<H>, EngineError> {
+        let Self { shard, core, engine, config, listeners, mut together, ready } = self;
         if let Some(id) = core {
             core_affinity::set_for_current(CoreId { id });
         }
         let control = Arc::clone(&together.controls[shard]);
-        let ring = uring::Ring::new(&options, listeners, control);
-        let (ring, outcome) = match ring {
-            Ok(ring) => {
-                let report = ring.report().clone();
-                (Some(ring), Ok(report))
+        let (back_end, outcome) = match BackEnd::new(engine, &config, listeners, control) {
+            Ok(back_end) => {
+                let report = back_end.report();
+                (Some(back_end), Ok(report))
             }
             Err(error) => (None, Err(error)),
         };
         // Somebody listens: `start` waits for every thread's word.
         let _ = ready.send(outcome);
         drop(ready);
-        let mut handler = make(shard);
-        let mut stats = match ring {
-            Some(ring) => ring.run(&mut handler)?,
-            None => EngineStats::default(),
+        let handler = make(shard);
+        let (handler, mut stats) = match back_end {
+            Some(back_end) => back_end.run(handler)?,
+            None => (handler, EngineStats::default()),
         };
         stats.cpu_ns = thread_cpu_ns();
         together.well = true;

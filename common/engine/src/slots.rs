@@ -48,6 +48,8 @@ pub(crate) struct Slot {
     pub(crate) generation: u32,
     pub(crate) phase: Phase,
     pub(crate) notify_drained: bool,
+    /// The handler holds its input back.
+    pub(crate) held: bool,
     /// Its segment in the outbox being filled, or [`NO_SEGMENT`].
     pub(crate) segment: u32,
     pub(crate) backlog: Option<Box<Backlog>>,
@@ -73,6 +75,7 @@ impl Slots {
             generation: 0,
             phase,
             notify_drained: false,
+            held: false,
             segment: NO_SEGMENT,
             backlog: None,
         });
@@ -88,6 +91,7 @@ impl Slots {
         slot.generation = (slot.generation + 1) & GENERATION_MASK;
         slot.phase = Phase::Free;
         slot.notify_drained = false;
+        slot.held = false;
         slot.backlog = None;
         self.free.push(conn.index);
     }

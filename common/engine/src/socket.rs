@@ -2,11 +2,34 @@
 
 use std::io;
 use std::net::{SocketAddr, TcpListener};
+use std::os::fd::{BorrowedFd, RawFd};
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-use socket2::{Domain, Protocol, Socket, Type};
+use socket2::{Domain, Protocol, SockRef, Socket, Type};
 
 use crate::EngineError;
+
+/// How listeners are opened.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ListenOptions {
+    /// Connections that may wait to be accepted, per listener; the kernel lowers it to
+    /// `net.core.somaxconn`.
+    pub backlog: i32,
+    /// `TCP_NODELAY` on accepted connections, which inherit it: it costs no call of their own.
+    pub nodelay: bool,
+    /// The congestion control of accepted connections (`TCP_CONGESTION`); `None` leaves the
+    /// system's.
+    pub congestion: Option<String>,
+    /// Give a connection to the shard of the core that its packets come in on
+    /// (`SO_ATTACH_REUSEPORT_CBPF`); the cores of the shards, in order, are needed for it.
+    pub incoming_cpu: Option<Vec<usize>>,
+}
+
+impl Default for ListenOptions {
+    fn default() -> Self {
+        Self { backlog: 65_535, nodelay: true, congestion: None, incoming_cpu: None }
+    }
+}
 
 /// Opens one listener per shard on `address`, all sharing the port through `SO_REUSEPORT`, so that
 /// the kernel spreads connections over the shards and no shard waits for another's accept lock.
@@ -17,13 +40,13 @@ use crate::EngineError;
 /// [`EngineError::Listen`] with the kernel's reason.
 pub fn listen(
     address: SocketAddr,
-    backlog: i32,
+    options: &ListenOptions,
     shards: usize,
 ) -> Result<Vec<TcpListener>, EngineError> {
     let mut actual = address;
     (0..shards)
         .map(|_| {
-            let listener = listen_one(actual, backlog)
+            let listener = listen_one(actual, options)
                 .and_then(|listener| listener.local_addr().map(|local| (listener, local)));
             let (listener, local) =
                 listener.map_err(|errno| EngineError::Listen { address, errno })?;
@@ -33,18 +56,24 @@ pub fn listen(
         .collect()
 }
 
-fn listen_one(address: SocketAddr, backlog: i32) -> io::Result<TcpListener> {
+fn listen_one(address: SocketAddr, options: &ListenOptions) -> io::Result<TcpListener> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
     socket.set_reuse_address(true)?;
     socket.set_reuse_port(true)?;
-    // Accepted sockets inherit it, which saves a call per connection.
-    socket.set_tcp_nodelay(true)?;
+    socket.set_tcp_nodelay(options.nodelay)?;
     if address.is_ipv6() {
         socket.set_only_v6(true)?;
     }
     socket.bind(&address.into())?;
-    socket.listen(backlog)?;
+    socket.listen(options.backlog)?;
     Ok(socket.into())
+}
+
+/// Where the other end of a connected socket is. It may be gone already.
+pub(crate) fn peer(fd: RawFd) -> Option<SocketAddr> {
+    // SAFETY: the caller has just accepted the descriptor and closes it later, on this thread.
+    let socket = unsafe { BorrowedFd::borrow_raw(fd) };
+    SockRef::from(&socket).peer_addr().ok()?.as_socket()
 }
 
 /// Raises the soft limit on open files to the hard one, which needs no privilege, and returns it.

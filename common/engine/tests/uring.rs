@@ -6,14 +6,14 @@ use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::time::Duration;
 
 use ringbench_engine::{
-    CloseReason, ConnId, Control, EngineConfig, EngineError, Finished, Handler, Ops, Shards,
-    TargetId, UringOptions, listen, start,
+    CloseReason, ConnId, Control, Engine, EngineConfig, EngineError, Finished, Handler,
+    ListenOptions, Ops, Shards, TargetId, UringOptions, listen, start,
 };
 
 const ANY: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
 
 fn config(uring: UringOptions) -> EngineConfig {
-    EngineConfig { shards: 1, cores: Vec::new(), thread_name: "test", uring }
+    EngineConfig { engine: Engine::Uring, thread_name: "test", uring, ..EngineConfig::default() }
 }
 
 /// The default, and each feature without which the back end must do as well.
@@ -38,7 +38,8 @@ struct Server<H> {
 
 impl<H: Handler + Send + 'static> Server<H> {
     fn start(uring: UringOptions, make: impl Fn() -> H + Send + Sync + 'static) -> Self {
-        let listeners = listen(ANY, 1024, 1).expect("loopback can be listened on");
+        let listeners =
+            listen(ANY, &ListenOptions::default(), 1).expect("loopback can be listened on");
         let address = listeners[0].local_addr().unwrap();
         let shards = start(&config(uring), vec![listeners], move |_| make()).expect("io_uring");
         Self { address, shards }
@@ -462,7 +463,7 @@ fn a_core_that_is_not_ours_is_named() {
 fn a_port_in_use_is_named() {
     let taken = TcpListener::bind(ANY).unwrap();
     let address = taken.local_addr().unwrap();
-    let error = listen(address, 16, 1).unwrap_err();
+    let error = listen(address, &ListenOptions::default(), 1).unwrap_err();
     assert!(error.to_string().contains(&address.to_string()), "{error}");
 }
 
@@ -477,7 +478,7 @@ impl Handler for Fragile {
 
 #[test]
 fn one_shard_that_fails_ends_the_others() {
-    let listeners = listen(ANY, 16, 1).unwrap();
+    let listeners = listen(ANY, &ListenOptions::default(), 1).unwrap();
     let address = listeners[0].local_addr().unwrap();
     let two = EngineConfig { shards: 2, ..config(UringOptions::default()) };
     // Only the second shard can be reached; the first would run for ever.

@@ -242,14 +242,25 @@ impl Shard {
     /// Has the connection's input come in, now or when there is some.
     fn arm(&mut self, net: &mut Net, conn: ConnId) {
         let now_ns = self.ops.now_ns;
+        if self.is_held(conn) {
+            return;
+        }
         if let Some(end) = self.socket(conn).filter(|s| !s.paused).and_then(|s| s.end) {
             net.arm(end, now_ns);
         }
     }
 
+    /// Whether the handler wants no input of it.
+    fn is_held(&self, conn: ConnId) -> bool {
+        self.ops.slots.get(conn).is_some_and(|slot| slot.held)
+    }
+
     fn input(&mut self, net: &mut Net, conn: ConnId) {
         let Some(end) = self.socket(conn).and_then(|socket| socket.end) else { return };
         net.disarm(end);
+        if self.is_held(conn) {
+            return;
+        }
         let discards = match self.phase(conn) {
             Some(Phase::Open) => false,
             Some(Phase::ClosingLinger | Phase::Lingering) => true,

@@ -96,10 +96,20 @@ impl Driver<'_> {
         };
         let wanted = matches!(slot.phase, Phase::Open | Phase::ClosingLinger | Phase::Lingering);
         let state = &mut self.conns[conn.index()];
-        if wanted && !state.receiving && !state.paused && !state.eof {
+        if wanted && !slot.held && !state.receiving && !state.paused && !state.eof {
             state.receiving = true;
             state.in_kernel += 1;
             self.queue.receive(state.fd, Token::conn(Kind::Receive, conn));
+        }
+    }
+
+    /// Carries out what the handler wants of a connection's input.
+    pub(super) fn hold_or_resume(&mut self, conn: ConnId) {
+        let held = self.ops.slots.get(conn).is_some_and(|slot| slot.held);
+        if held && self.conns[conn.index()].receiving {
+            self.queue.cancel_token(Token::conn(Kind::Receive, conn));
+        } else if !held {
+            self.arm_receive(conn);
         }
     }
 
@@ -200,6 +210,9 @@ impl Driver<'_> {
         if result >= 0 {
             let conn = self.ops.slots.alloc(Phase::Open);
             *self.conn_mut(conn) = Conn { fd: result, ..NO_CONN };
+            if self.ops.wants_peers() {
+                self.ops.set_peer(conn, crate::socket::peer(result));
+            }
             self.ops.stats.accepts += 1;
             self.count_peak();
             self.arm_receive(conn);

@@ -172,6 +172,9 @@ impl<'r> Driver<'r> {
         if !self.ops.connects.is_empty() {
             self.make_sockets();
         }
+        while let Some(conn) = self.ops.input_changes.pop() {
+            self.hold_or_resume(conn);
+        }
         if self.submitted.is_some() {
             return;
         }

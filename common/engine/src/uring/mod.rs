@@ -28,7 +28,7 @@ use std::sync::Arc;
 
 use io_uring::IoUring;
 
-use crate::{EngineError, EngineStats, Handler, ShardControl};
+use crate::{EngineConfig, EngineError, EngineStats, Handler, ShardControl};
 use driver::Driver;
 use pool::BufferPool;
 pub use setup::UringReport;
@@ -87,6 +87,12 @@ impl Default for UringOptions {
     }
 }
 
+/// What a ring would get on this machine: one is built and dropped.
+pub(crate) fn probe(options: &UringOptions) -> Result<UringReport, EngineError> {
+    let small = UringOptions { ring_entries: 8, ..options.clone() };
+    setup::build(&small).map(|(_, report)| report)
+}
+
 /// A ring that is set up, on the thread that will use it.
 pub(crate) struct Ring {
     io: IoUring,
@@ -96,28 +102,32 @@ pub(crate) struct Ring {
     report: UringReport,
     listeners: Vec<TcpListener>,
     control: Arc<ShardControl>,
+    peer_addresses: bool,
 }
 
 impl Ring {
     /// Builds the ring of the calling thread's shard.
     pub(crate) fn new(
-        options: &UringOptions,
+        config: &EngineConfig,
         listeners: Vec<TcpListener>,
         control: Arc<ShardControl>,
     ) -> Result<Self, EngineError> {
+        let options = &config.uring;
         let (ring, mut report) = setup::build(options)?;
         let failed = |what| move |errno| EngineError::UringSetup { what, errno };
         let mut pool = ManuallyDrop::new(BufferPool::new(options.buffers, options.buffer_size));
         // SAFETY: the pool is freed only when all receives are known to have ended, see `run`.
         unsafe { pool.register(&ring.submitter()) }.map_err(failed("provided buffers"))?;
-        if options.direct_descriptors {
+        // A direct descriptor cannot be asked for its peer.
+        if options.direct_descriptors && !config.peer_addresses {
             let limit = u32::try_from(crate::raise_nofile_limit()).unwrap_or(u32::MAX);
             ring.submitter()
                 .register_files_sparse(options.max_connections.min(limit))
                 .map_err(failed("the file table"))?;
             report.direct_descriptors = true;
         }
-        Ok(Self { io: ring, pool, options: options.clone(), report, listeners, control })
+        let (options, peer_addresses) = (options.clone(), config.peer_addresses);
+        Ok(Self { io: ring, pool, options, report, listeners, control, peer_addresses })
     }
 
     pub(crate) fn report(&self) -> &UringReport {
@@ -126,7 +136,8 @@ impl Ring {
 
     /// Runs the shard until it is stopped, or drained of its last connection.
     pub(crate) fn run<H: Handler>(self, handler: &mut H) -> Result<EngineStats, EngineError> {
-        let Self { io: mut ring, mut pool, options, report, listeners, control } = self;
+        let Self { io: mut ring, mut pool, options, report, listeners, control, peer_addresses } =
+            self;
         let (mut submitter, sq, cq) = ring.split();
         // An old kernel goes without.
         let _ = submitter.register_ring_fd();
@@ -134,6 +145,7 @@ impl Ring {
         let mut driver = ManuallyDrop::new(Driver::new(
             &options, &report, submitter, sq, cq, &mut pool, listeners, &control,
         ));
+        driver.ops.keep_peers(peer_addresses);
         let outcome = driver.run(handler);
         let (stats, quiet) = ManuallyDrop::into_inner(driver).finish();
         drop(ring);

@@ -14,6 +14,10 @@ impl Shard {
     pub(super) fn flush(&mut self, net: &mut Net, now_ns: u64) {
         self.ops.now_ns = now_ns;
         self.connect_all(net, now_ns);
+        while let Some(conn) = self.ops.input_changes.pop() {
+            // One that is held is seen to when the next input comes.
+            self.arm(net, conn);
+        }
         if self.unanswered > 0 {
             return;
         }
