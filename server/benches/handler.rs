@@ -9,7 +9,7 @@ use std::time::Instant;
 
 use ringbench_engine::sim::{Outcome, ShardId, Sim, SimOptions};
 use ringbench_engine::{CloseReason, ConnId, Handler, Ops};
-use ringserve::{Server, Settings};
+use ringserve::{Server, Settings, Site};
 
 const ADDRESS: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 80);
 /// Requests of one round, whose output goes into one area as that of a batch does.
@@ -72,7 +72,7 @@ impl World {
             max_receive_bytes: 1 << 20,
             ..calm
         });
-        let server = Server::new(Arc::new(Settings::default()));
+        let server = Server::new(Arc::new(Settings::default()), Site::default());
         let server = sim.add_server(ADDRESS, Measured { server, conn: None });
         let sink = sim.add_client(Sink::default());
         let mut world = Self { sim, server, sink };

@@ -132,7 +132,10 @@ fn describe(summary: &Summary) -> String {
     let (counts, engine) = (&summary.counts, &summary.engine);
     let served = format!(
         "stopped after {} requests on {} connections ({} refused, {} timed out)",
-        counts.requests, engine.accepts, counts.refused, counts.timed_out,
+        counts.requests,
+        engine.accepts,
+        counts.refused,
+        counts.timed_out(),
     );
     if counts.requests == 0 {
         return served;

@@ -6,6 +6,7 @@ use std::time::Duration;
 use ringbench_engine::{EngineConfig, ListenOptions, UringOptions, allowed_cores};
 use ringbench_http::Limits;
 
+use crate::Settings;
 use crate::flags::{Flags, LimitFlags, ShardCount, UringFlags};
 
 /// Everything [`start`](crate::start) needs to know.
@@ -17,10 +18,8 @@ pub struct Config {
     pub listen_options: ListenOptions,
     /// The shards and their rings.
     pub engine: EngineConfig,
-    /// What clients may send.
-    pub limits: Limits,
-    /// How long clients may take.
-    pub timeouts: Timeouts,
+    /// What clients may send, and how long they may take.
+    pub settings: Settings,
     /// How long a drain may take.
     pub drain_timeout: Duration,
 }
@@ -32,6 +31,8 @@ pub struct Timeouts {
     pub header: Duration,
     /// For a body, between two pieces of it.
     pub body: Duration,
+    /// For answers, between two moments at which the client takes some of them.
+    pub send: Duration,
     /// Between requests.
     pub keepalive: Duration,
 }
@@ -42,6 +43,7 @@ impl Default for Timeouts {
         Self {
             header: Duration::from_secs(60),
             body: Duration::from_secs(60),
+            send: Duration::from_secs(60),
             keepalive: Duration::from_secs(75),
         }
     }
@@ -117,14 +119,24 @@ impl Config {
                 uring: uring_options(&flags.uring),
                 ..EngineConfig::default()
             },
-            limits: limits(&flags.limits),
-            timeouts: Timeouts {
-                header: flags.limits.header_timeout,
-                body: flags.limits.body_timeout,
-                keepalive: flags.limits.keepalive_timeout,
-            },
+            settings: settings(&flags.limits),
             drain_timeout: flags.drain_timeout,
         })
+    }
+}
+
+fn settings(flags: &LimitFlags) -> Settings {
+    Settings {
+        limits: limits(flags),
+        max_upload_bytes: flags.max_upload_bytes,
+        timeouts: Timeouts {
+            header: flags.header_timeout,
+            body: flags.body_timeout,
+            send: flags.send_timeout,
+            keepalive: flags.keepalive_timeout,
+        },
+        max_requests_per_connection: flags.max_requests_per_connection,
+        max_connections: flags.max_connections.map_or(usize::MAX, |count| count as usize),
     }
 }
 
@@ -135,6 +147,7 @@ fn limits(flags: &LimitFlags) -> Limits {
         max_head_bytes,
         // A larger head is asked for because of long cookies or long targets.
         max_target_bytes: default.max_target_bytes.max(max_head_bytes / 2),
+        max_headers: flags.max_headers as usize,
         max_body_bytes: flags.max_body_bytes,
         ..default
     }
@@ -150,7 +163,7 @@ fn uring_options(flags: &UringFlags) -> UringOptions {
         direct_descriptors: !flags.no_direct_descriptors,
         multishot: !flags.no_multishot,
         defer_taskrun: !flags.no_defer_taskrun,
-        max_connections: flags.max_connections,
+        ..UringOptions::default()
     }
 }
 
@@ -193,34 +206,31 @@ mod tests {
     fn every_ring_flag_reaches_the_ring() {
         let options = config(
             "--ring-entries 64 --buffers 128 --buffer-size 512 --batch-wait 9 --batch-wait-us 70 \
-             --max-connections 77 --no-direct-descriptors --no-multishot --no-defer-taskrun",
+             --no-direct-descriptors --no-multishot --no-defer-taskrun",
         )
         .unwrap()
         .engine
         .uring;
         assert_eq!((options.ring_entries, options.buffers, options.buffer_size), (64, 128, 512));
-        assert_eq!(
-            (options.batch_wait, options.batch_wait_us, options.max_connections),
-            (9, 70, 77)
-        );
+        assert_eq!((options.batch_wait, options.batch_wait_us), (9, 70));
         assert!(!(options.direct_descriptors || options.multishot || options.defer_taskrun));
     }
 
     #[test]
     fn limits_and_times_are_taken_over() {
         let config = config(
-            "--max-head-bytes 65536 --max-body-bytes 5 --header-timeout 1s --body-timeout 2s \
-             --keepalive-timeout 3s --drain-timeout 4s",
+            "--max-head-bytes 65536 --max-body-bytes 5 --max-upload-bytes 6 --max-headers 7 \
+             --max-connections 8 --max-requests-per-connection 9 --header-timeout 1s \
+             --body-timeout 2s --keepalive-timeout 3s --send-timeout 4s --drain-timeout 5s",
         )
         .unwrap();
-        assert_eq!(config.limits.max_head_bytes, 65_536);
-        assert_eq!(config.limits.max_target_bytes, 32_768);
-        assert_eq!(config.limits.max_body_bytes, 5);
-        let seconds = Duration::from_secs;
-        assert_eq!(
-            config.timeouts,
-            Timeouts { header: seconds(1), body: seconds(2), keepalive: seconds(3) }
-        );
-        assert_eq!(config.drain_timeout, seconds(4));
+        let Settings { limits, max_upload_bytes, timeouts, .. } = config.settings;
+        assert_eq!((limits.max_head_bytes, limits.max_target_bytes), (65_536, 32_768));
+        assert_eq!((limits.max_body_bytes, max_upload_bytes, limits.max_headers), (5, 6, 7));
+        assert_eq!(config.settings.max_connections, 8);
+        assert_eq!(config.settings.max_requests_per_connection, 9);
+        let [header, body, keepalive, send] = [1, 2, 3, 4].map(Duration::from_secs);
+        assert_eq!(timeouts, Timeouts { header, body, send, keepalive });
+        assert_eq!(config.drain_timeout, Duration::from_secs(5));
     }
 }

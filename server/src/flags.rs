@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use clap::{Parser, ValueEnum};
 use ringbench_engine::UringOptions;
-use ringbench_http::Limits;
+use ringbench_http::{Limits, MAX_HEADERS};
 use ringbench_measure::units;
 
 /// A thread-per-core `io_uring` HTTP/1.1 server for extreme-throughput experiments.
@@ -79,6 +79,16 @@ pub struct LimitFlags {
     )]
     pub max_head_bytes: u32,
 
+    /// The most header fields of a request; more is answered with 431
+    #[arg(
+        long,
+        value_name = "N",
+        allow_negative_numbers = true,
+        default_value_t = MAX_HEADERS as u32,
+        value_parser = clap::value_parser!(u32).range(1..=MAX_HEADERS as i64)
+    )]
+    pub max_headers: u32,
+
     /// The longest request body; more is answered with 413
     #[arg(
         long,
@@ -89,14 +99,41 @@ pub struct LimitFlags {
     )]
     pub max_body_bytes: u64,
 
+    /// The longest body of POST /upload, of which none is kept; more is answered with 413
+    #[arg(
+        long,
+        value_name = "BYTES",
+        allow_negative_numbers = true,
+        default_value_t = DEFAULT_MAX_UPLOAD_BYTES
+    )]
+    pub max_upload_bytes: u64,
+
+    /// Connections that each shard keeps; one more is answered with 503 and closed [default: as
+    /// many as there can be files]
+    #[arg(
+        long,
+        value_name = "N",
+        allow_negative_numbers = true,
+        value_parser = clap::value_parser!(u32).range(1..=MAX_CONNECTIONS)
+    )]
+    pub max_connections: Option<u32>,
+
+    /// Requests answered on one connection before it is closed; 0: any number
+    #[arg(long, value_name = "N", allow_negative_numbers = true, default_value_t = 0)]
+    pub max_requests_per_connection: u32,
+
     /// How long a request head may take, from its first byte (or from the connection's start) to
     /// its last
     #[arg(long, value_name = "TIME", default_value = "60s", value_parser = parse_time)]
     pub header_timeout: Duration,
 
-    /// How long a request body, or a large last answer, may make no progress
+    /// How long a request body may make no progress
     #[arg(long, value_name = "TIME", default_value = "60s", value_parser = parse_time)]
     pub body_timeout: Duration,
+
+    /// How long a client may take nothing of its answers
+    #[arg(long, value_name = "TIME", default_value = "60s", value_parser = parse_time)]
+    pub send_timeout: Duration,
 
     /// How long a connection may be idle between requests
     #[arg(long, value_name = "TIME", default_value = "75s", value_parser = parse_time)]
@@ -157,16 +194,6 @@ pub struct UringFlags {
     )]
     pub batch_wait_us: u32,
 
-    /// Connections that each shard can hold
-    #[arg(
-        long,
-        value_name = "N",
-        allow_negative_numbers = true,
-        default_value_t = UringOptions::default().max_connections,
-        value_parser = clap::value_parser!(u32).range(1..=1 << 20)
-    )]
-    pub max_connections: u32,
-
     /// Use ordinary file descriptors instead of the ring's own table
     #[arg(long)]
     pub no_direct_descriptors: bool,
@@ -222,6 +249,12 @@ const MAX_CORE: usize = 4095;
 
 /// More shards than this are a typing error.
 const MAX_SHARDS: usize = 1024;
+
+/// The default of `--max-upload-bytes`: 1 TiB.
+const DEFAULT_MAX_UPLOAD_BYTES: u64 = 1 << 40;
+
+/// More connections of one shard than this are a typing error; a file table has no more entries.
+const MAX_CONNECTIONS: i64 = 1 << 20;
 
 /// A body lies in memory until it is whole, for each connection that sends one.
 const MAX_BODY_BYTES: u64 = 1 << 30;
@@ -314,6 +347,7 @@ mod tests {
         assert_eq!(flags.drain_timeout, Duration::from_secs(30));
         assert_eq!(flags.limits.header_timeout, Duration::from_secs(60));
         assert_eq!(flags.limits.body_timeout, Duration::from_secs(60));
+        assert_eq!(flags.limits.send_timeout, Duration::from_secs(60));
         assert_eq!(flags.limits.keepalive_timeout, Duration::from_secs(75));
     }
 
@@ -352,6 +386,11 @@ mod tests {
             ["--max-body-bytes", "-1"],
             ["--max-body-bytes", "1073741825"],
             ["--header-timeout", "0s"],
+            ["--max-headers", "101"],
+            ["--max-connections", "0"],
+            ["--max-requests-per-connection", "-1"],
+            ["--max-upload-bytes", "1T"],
+            ["--send-timeout", "0s"],
             ["--body-timeout", "1x"],
             ["--keepalive-timeout", "25h"],
             ["--drain-timeout", ""],

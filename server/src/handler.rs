@@ -9,8 +9,12 @@ use ringbench_http::{EofOutcome, Limits, is_head_request};
 
 use crate::config::Timeouts;
 use crate::conn::{Connection, Pool, Timer};
+use crate::counts::Counts;
 use crate::prepared::Prepared;
-use crate::serve::{Outcome, Served, Serving};
+use crate::reply::Persist;
+use crate::rest::Rest;
+use crate::serve::{MAX_UNSENT_BYTES, Outcome, Served, Serving, StageLimits};
+use crate::site::Site;
 
 /// In a drain, how long an idle connection stays open for a request that is already on its way: it
 /// would be lost by a close, and its client could not know.
@@ -20,32 +24,34 @@ const DRAIN_GRACE: Duration = Duration::from_millis(100);
 /// For more we wait until it is taken, however slowly.
 const SENT_AT_ONCE_BYTES: u32 = 64 * 1024;
 
+/// While a request has to wait for the answer before it, so much of what comes behind it is kept;
+/// then the rest stays with the client.
+const MAX_WAITING_BYTES: usize = 64 * 1024;
+
 /// What all shards have in common.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub struct Settings {
     /// What clients may send.
     pub limits: Limits,
+    /// The longest body that is only counted.
+    pub max_upload_bytes: u64,
     /// How long they may take.
     pub timeouts: Timeouts,
+    /// Requests answered on one connection before it is closed; 0: any number.
+    pub max_requests_per_connection: u32,
+    /// Connections of one shard; one more is turned away with 503.
+    pub max_connections: usize,
 }
 
-/// What a shard has counted.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Counts {
-    /// Requests answered.
-    pub requests: u64,
-    /// What was no valid request and was refused.
-    pub refused: u64,
-    /// Connections given up because nothing moved for too long.
-    pub timed_out: u64,
-}
-
-impl Counts {
-    /// Adds another shard's counts.
-    pub fn merge(&mut self, other: &Self) {
-        self.requests += other.requests;
-        self.refused += other.refused;
-        self.timed_out += other.timed_out;
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            limits: Limits::default(),
+            max_upload_bytes: u64::MAX,
+            timeouts: Timeouts::default(),
+            max_requests_per_connection: 0,
+            max_connections: usize::MAX,
+        }
     }
 }
 
@@ -53,6 +59,8 @@ impl Counts {
 #[derive(Debug)]
 pub(crate) struct Shared {
     pub(crate) settings: Arc<Settings>,
+    pub(crate) limits: StageLimits,
+    pub(crate) site: Site,
     pub(crate) prepared: Prepared,
     pub(crate) pool: Pool,
     pub(crate) counts: Counts,
@@ -64,18 +72,24 @@ pub(crate) struct Shared {
 pub struct Server {
     /// By [`ConnId::index`].
     conns: Vec<Connection>,
+    /// Connections that were not turned away.
+    open: usize,
     shared: Shared,
 }
 
 impl Server {
-    /// A server without connections.
-    pub fn new(settings: Arc<Settings>) -> Self {
-        let prepared = Prepared::new(0, SystemTime::now());
-        let (pool, counts) = (Pool::default(), Counts::default());
-        Self {
-            conns: Vec::new(),
-            shared: Shared { settings, prepared, pool, counts, draining: false },
-        }
+    /// A server without connections that answers from `site`.
+    pub fn new(settings: Arc<Settings>, site: Site) -> Self {
+        let shared = Shared {
+            limits: StageLimits::new(&settings.limits, settings.max_upload_bytes),
+            settings,
+            site,
+            prepared: Prepared::new(0, SystemTime::now()),
+            pool: Pool::default(),
+            counts: Counts::default(),
+            draining: false,
+        };
+        Self { conns: Vec::new(), open: 0, shared }
     }
 
     /// What has been counted so far.
@@ -90,10 +104,11 @@ impl Server {
 
     /// Works off what came in, with what was left over before it.
     #[inline]
-    fn serve(&mut self, ops: &mut Ops, id: ConnId, bytes: &[u8]) -> Served {
+    fn serve(&mut self, ops: &mut Ops, id: ConnId, bytes: &[u8]) {
+        let requests = self.shared.counts.requests;
         let (conn, shared) = (&mut self.conns[id.index()], &mut self.shared);
         let earlier = conn.partial.as_mut().filter(|partial| !partial.input.is_empty());
-        if let Some(partial) = earlier {
+        let Served { written, outcome, .. } = if let Some(partial) = earlier {
             let mut input = mem::take(&mut partial.input);
             input.extend_from_slice(bytes);
             let served = Serving::new(ops, id, conn, shared, &input).run();
@@ -101,14 +116,26 @@ impl Server {
             if let Some(partial) = &mut conn.partial {
                 partial.input = input;
             }
-            return served;
+            served
+        } else {
+            let served = Serving::new(ops, id, conn, shared, bytes).run();
+            let goes_on = matches!(served.outcome, Outcome::Open | Outcome::Suspended);
+            if served.consumed < bytes.len() && goes_on {
+                let partial = conn.partial.get_or_insert_with(|| shared.pool.take());
+                partial.input.extend_from_slice(&bytes[served.consumed..]);
+            }
+            served
+        };
+        shared.counts.written_bytes += written as u64;
+        conn.written_bytes = conn.written_bytes.saturating_add(written as u32);
+        match outcome {
+            Outcome::Open => {
+                let answered = shared.counts.requests != requests;
+                self.settle(ops, id, answered);
+            }
+            Outcome::Suspended => self.wait_for_rest(ops, id),
+            Outcome::Close | Outcome::Linger => self.finish(ops, id, outcome),
         }
-        let served = Serving::new(ops, id, conn, shared, bytes).run();
-        if served.consumed < bytes.len() && served.outcome == Outcome::Open {
-            let partial = conn.partial.get_or_insert_with(|| shared.pool.take());
-            partial.input.extend_from_slice(&bytes[served.consumed..]);
-        }
-        served
     }
 
     /// After a piece of input: gives back what is not needed and sets the deadline for what is
@@ -138,12 +165,117 @@ impl Server {
         let timeouts = &self.shared.settings.timeouts;
         let time = match timer {
             Timer::Head => timeouts.header,
-            Timer::Body | Timer::Send => timeouts.body,
+            Timer::Body => timeouts.body,
+            Timer::Send => timeouts.send,
             Timer::Idle if self.shared.draining => DRAIN_GRACE,
             Timer::Idle => timeouts.keepalive,
+            Timer::Later => match self.conns[id.index()].rest.as_deref() {
+                Some(Rest::Later(later)) => later.after,
+                _ => Duration::ZERO,
+            },
         };
         self.conns[id.index()].timer = timer;
         ops.set_deadline(id, ops.now_ns() + time.as_nanos() as u64);
+    }
+
+    /// Sees to it that the rest of the last answer comes.
+    #[cold]
+    fn wait_for_rest(&mut self, ops: &mut Ops, id: ConnId) {
+        if let Some(Rest::Later(_)) = self.conns[id.index()].rest.as_deref() {
+            return self.arm(ops, id, Timer::Later);
+        }
+        ops.notify_drained(id);
+        self.arm(ops, id, Timer::Send);
+    }
+
+    /// Keeps input that has to wait, and holds the client back when it is much.
+    #[cold]
+    fn keep_waiting(&mut self, ops: &mut Ops, id: ConnId, bytes: &[u8]) {
+        let (conn, shared) = (&mut self.conns[id.index()], &mut self.shared);
+        let partial = conn.partial.get_or_insert_with(|| shared.pool.take());
+        partial.input.extend_from_slice(bytes);
+        if partial.input.len() > MAX_WAITING_BYTES && !conn.held {
+            conn.held = true;
+            ops.hold_input(id);
+        }
+    }
+
+    /// The next piece of a long body.
+    fn write_piece(&mut self, ops: &mut Ops, id: ConnId) {
+        let conn = &mut self.conns[id.index()];
+        let Some(Rest::Body(source)) = conn.rest.as_deref_mut() else {
+            return self.rest_is_done(ops, id);
+        };
+        let out = ops.output(id);
+        let before = out.len();
+        if source.write_piece(out).is_err() {
+            // The length that was promised cannot be kept: only a close tells the client.
+            self.release(id);
+            return ops.abort(id);
+        }
+        self.shared.counts.written_bytes += (out.len() - before) as u64;
+        if source.left() == 0 {
+            return self.rest_is_done(ops, id);
+        }
+        ops.notify_drained(id);
+        self.arm(ops, id, Timer::Send);
+    }
+
+    /// Gives an answer that was put off.
+    fn answer_late(&mut self, ops: &mut Ops, id: ConnId) {
+        let waiting_bytes = self.leftover_bytes(id);
+        let (conn, shared) = (&mut self.conns[id.index()], &mut self.shared);
+        if let Some(Rest::Later(later)) = conn.rest.as_deref() {
+            if shared.draining && waiting_bytes == 0 {
+                conn.exchange.persist = Persist::Close;
+            }
+            // Nothing came that would have renewed the date.
+            shared.prepared.refresh(ops.now_ns(), SystemTime::now);
+            let (persist, head_only) = (conn.exchange.persist, conn.exchange.head_only);
+            let out = ops.output(id);
+            let before = out.len();
+            shared.prepared.answer_late(out, later, persist, head_only);
+            shared.counts.written_bytes += (out.len() - before) as u64;
+        }
+        self.rest_is_done(ops, id);
+    }
+
+    /// The last answer is complete: goes on with what had to wait for it.
+    fn rest_is_done(&mut self, ops: &mut Ops, id: ConnId) {
+        let leftover = self.leftover_bytes(id) > 0;
+        let conn = &mut self.conns[id.index()];
+        let was_answer = !matches!(conn.rest.take().as_deref(), Some(Rest::Leaving));
+        if was_answer && conn.exchange.persist == Persist::Close {
+            let asked = conn.parser.is_closed() && !leftover;
+            let outcome = if asked { Outcome::Close } else { Outcome::Linger };
+            return self.finish(ops, id, outcome);
+        }
+        self.shared.prepared.refresh(ops.now_ns(), SystemTime::now);
+        if leftover {
+            self.serve(ops, id, &[]);
+        } else {
+            self.settle(ops, id, true);
+        }
+        let conn = &mut self.conns[id.index()];
+        if conn.rest.is_some() || conn.closing.is_some() || conn.id.is_none() {
+            return;
+        }
+        if mem::take(&mut conn.held) {
+            ops.resume_input(id);
+        }
+        if conn.eof {
+            self.end_of_input(ops, id);
+        }
+    }
+
+    /// A half-close: what was received in full has been answered, so that only an unfinished
+    /// request is left, whose sender may still read that it was one.
+    fn end_of_input(&mut self, ops: &mut Ops, id: ConnId) {
+        if self.conns[id.index()].parser.eof(self.leftover_bytes(id)) == EofOutcome::Truncated {
+            self.shared.counts.refused += 1;
+            self.give_up(ops, id, 400, "the connection was closed in the middle of the request");
+        }
+        self.finish(ops, id, Outcome::Close);
     }
 
     /// Answers an unfinished request with `status`, if one has begun.
@@ -158,6 +290,7 @@ impl Server {
         // Nothing came that would have renewed the date.
         self.shared.prepared.refresh(ops.now_ns(), SystemTime::now);
         self.shared.prepared.refuse(ops.output(id), status, why, head_only);
+        self.shared.counts.count_status(status);
     }
 
     fn leftover_bytes(&self, id: ConnId) -> usize {
@@ -185,10 +318,33 @@ impl Server {
             return self.arm(ops, id, Timer::Send);
         }
         match outcome {
-            Outcome::Open => {}
+            Outcome::Open | Outcome::Suspended => {}
             Outcome::Close => ops.close(id),
             Outcome::Linger => ops.close_lingering(id),
         }
+    }
+
+    /// One connection too many.
+    #[cold]
+    fn turn_away(&mut self, ops: &mut Ops, id: ConnId) {
+        self.shared.counts.turned_away += 1;
+        self.conns[id.index()].turned_away = true;
+        self.give_up(ops, id, 503, "there are too many connections");
+        ops.close_lingering(id);
+    }
+
+    /// A client that takes its answers too slowly, or not at all.
+    fn unsent(&mut self, ops: &mut Ops, id: ConnId, moved: bool) {
+        let timer = self.conns[id.index()].timer;
+        if timer == Timer::Idle && self.shared.draining {
+            return self.finish(ops, id, Outcome::Linger);
+        }
+        if moved {
+            return self.arm(ops, id, timer);
+        }
+        self.shared.counts.send_timeouts += 1;
+        self.release(id);
+        ops.abort(id);
     }
 }
 
@@ -202,43 +358,45 @@ impl Handler for Server {
             self.conns.resize_with(id.index() + 1, Connection::default);
         }
         self.conns[id.index()] = Connection { id: Some(id), ..Connection::default() };
+        self.shared.counts.accepted += 1;
+        if self.open >= self.shared.settings.max_connections {
+            return self.turn_away(ops, id);
+        }
+        self.open += 1;
         self.arm(ops, id, if self.shared.draining { Timer::Idle } else { Timer::Head });
     }
 
     #[inline]
     fn received(&mut self, ops: &mut Ops, id: ConnId, bytes: &[u8]) {
-        if self.conns[id.index()].closing.is_some() {
-            return;
-        }
-        self.shared.prepared.refresh(ops.now_ns(), SystemTime::now);
-        let requests = self.shared.counts.requests;
-        let Served { written, outcome, .. } = self.serve(ops, id, bytes);
+        self.shared.counts.received_bytes += bytes.len() as u64;
         let conn = &mut self.conns[id.index()];
-        conn.written_bytes = conn.written_bytes.saturating_add(written as u32);
-        if outcome == Outcome::Open {
-            self.settle(ops, id, self.shared.counts.requests != requests);
-        } else {
-            self.finish(ops, id, outcome);
-        }
-    }
-
-    /// A half-close: what was received in full has been answered, so that only an unfinished
-    /// request is left, whose sender may still read that it was one.
-    fn eof(&mut self, ops: &mut Ops, id: ConnId) {
-        let conn = &self.conns[id.index()];
         if conn.closing.is_some() {
             return;
         }
-        if conn.parser.eof(self.leftover_bytes(id)) == EofOutcome::Truncated {
-            self.shared.counts.refused += 1;
-            self.give_up(ops, id, 400, "the connection was closed in the middle of the request");
+        if conn.rest.is_some() {
+            return self.keep_waiting(ops, id, bytes);
         }
-        self.finish(ops, id, Outcome::Close);
+        if ops.backlog_bytes(id) > MAX_UNSENT_BYTES {
+            conn.rest = Some(Box::new(Rest::Leaving));
+            self.wait_for_rest(ops, id);
+            return self.keep_waiting(ops, id, bytes);
+        }
+        self.shared.prepared.refresh(ops.now_ns(), SystemTime::now);
+        self.serve(ops, id, bytes);
+    }
+
+    fn eof(&mut self, ops: &mut Ops, id: ConnId) {
+        let conn = &mut self.conns[id.index()];
+        conn.eof = true;
+        if conn.closing.is_none() && conn.rest.is_none() {
+            self.end_of_input(ops, id);
+        }
     }
 
     fn drained(&mut self, ops: &mut Ops, id: ConnId) {
-        if let Some(outcome) = self.conns[id.index()].closing {
-            self.finish(ops, id, outcome);
+        match self.conns[id.index()].closing {
+            Some(outcome) => self.finish(ops, id, outcome),
+            None => self.write_piece(ops, id),
         }
     }
 
@@ -246,23 +404,25 @@ impl Handler for Server {
         let unsent = ops.backlog_bytes(id);
         let conn = &mut self.conns[id.index()];
         let (timer, moved) = (conn.timer, unsent != mem::replace(&mut conn.unsent_bytes, unsent));
+        if timer == Timer::Later {
+            return self.answer_late(ops, id);
+        }
         if unsent > 0 {
             // While our answers still move, however slowly, the client is not idle; and its input
             // may be paused by us.
-            return match timer {
-                Timer::Idle if self.shared.draining => self.finish(ops, id, Outcome::Linger),
-                _ if moved => self.arm(ops, id, timer),
-                _ => {
-                    self.shared.counts.timed_out += 1;
-                    self.release(id);
-                    ops.abort(id);
-                }
-            };
+            return self.unsent(ops, id, moved);
         }
-        if timer == Timer::Idle || timer == Timer::Send {
-            return self.finish(ops, id, Outcome::Close);
+        match timer {
+            // The notice that all is sent is on its way.
+            Timer::Send if conn.rest.is_some() => return self.arm(ops, id, Timer::Send),
+            Timer::Send => return self.finish(ops, id, Outcome::Close),
+            Timer::Idle => {
+                self.shared.counts.idle_timeouts += u64::from(!self.shared.draining);
+                return self.finish(ops, id, Outcome::Close);
+            }
+            Timer::Body => self.shared.counts.body_timeouts += 1,
+            Timer::Head | Timer::Later => self.shared.counts.header_timeouts += 1,
         }
-        self.shared.counts.timed_out += 1;
         // Nobody waits for an answer to nothing.
         if timer == Timer::Body || self.leftover_bytes(id) > 0 {
             self.give_up(ops, id, 408, "the request did not come in full in time");
@@ -270,9 +430,11 @@ impl Handler for Server {
         self.finish(ops, id, Outcome::Linger);
     }
 
-    fn closed(&mut self, _ops: &mut Ops, id: ConnId, _why: CloseReason) {
+    fn closed(&mut self, _ops: &mut Ops, id: ConnId, why: CloseReason) {
         self.release(id);
-        self.conns[id.index()] = Connection::default();
+        let conn = mem::take(&mut self.conns[id.index()]);
+        self.open -= usize::from(!conn.turned_away);
+        self.shared.counts.count_end(&why, conn.eof);
     }
 
     fn control(&mut self, ops: &mut Ops, control: Control) {
@@ -281,7 +443,8 @@ impl Handler for Server {
         for index in 0..self.conns.len() {
             let conn = &self.conns[index];
             let Some(id) = conn.id else { continue };
-            if conn.parser.is_idle() && self.leftover_bytes(id) == 0 {
+            let idle = conn.parser.is_idle() && conn.rest.is_none();
+            if idle && self.leftover_bytes(id) == 0 {
                 self.arm(ops, id, Timer::Idle);
             }
         }

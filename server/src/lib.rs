@@ -23,16 +23,23 @@
 pub mod cli;
 mod config;
 mod conn;
+mod counts;
 pub mod date;
 mod flags;
 mod handler;
 mod prepared;
 pub mod reply;
+pub mod request;
+mod rest;
 pub mod routes;
 mod serve;
+mod site;
 mod start;
 
 pub use config::{Config, ConfigError, Timeouts};
+pub use counts::Counts;
 pub use flags::{CoreList, Engine, Flags, LimitFlags, ShardCount, UringFlags};
-pub use handler::{Counts, Server, Settings};
+pub use handler::{Server, Settings};
+pub use rest::Source;
+pub use site::Site;
 pub use start::{Running, Summary, start};

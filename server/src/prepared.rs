@@ -6,7 +6,9 @@ use std::time::SystemTime;
 
 use crate::date::Date;
 use crate::reply::{Persist, Reply};
-use crate::routes::{Action, ROUTES, Request, Target};
+use crate::request::Request;
+use crate::rest::{Later, Rest};
+use crate::routes::{Action, ROUTES, Target};
 
 /// The whole response of a constant route to a client that speaks 1.1 and stays.
 #[derive(Debug, Default)]
@@ -14,6 +16,16 @@ struct Constant {
     bytes: Vec<u8>,
     /// Where the body starts: what HEAD is answered with ends there.
     head_len: usize,
+}
+
+/// What came of a request.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    /// The length of its body, as far as that is sent at all.
+    pub(crate) content_bytes: u64,
+    /// What is still to come of it.
+    pub(crate) rest: Option<Rest>,
 }
 
 /// A shard's prepared answers.
@@ -67,6 +79,9 @@ impl Prepared {
                     common: &self.common,
                     persist: Persist::Open,
                     head_only: false,
+                    status: 0,
+                    content_bytes: 0,
+                    rest: None,
                 }
                 .send(200, content_type.as_bytes(), body);
                 constant.head_len = constant.bytes.len() - body.len();
@@ -79,20 +94,38 @@ impl Prepared {
     pub(crate) fn answer(
         &mut self,
         out: &mut Vec<u8>,
-        target: Target,
         request: &Request<'_>,
         persist: Persist,
         head_only: bool,
-    ) {
-        if let (Target::Route(position), Persist::Open) = (target, persist) {
-            let constant = &self.constants[position as usize];
-            if !constant.bytes.is_empty() {
-                let end = if head_only { constant.head_len } else { constant.bytes.len() };
-                out.extend_from_slice(&constant.bytes[..end]);
-                return;
+    ) -> Answer {
+        if let (Target::Route(position), Persist::Open) = (request.target, persist) {
+            let Constant { bytes, head_len } = &self.constants[position as usize];
+            if !bytes.is_empty() {
+                let end = if head_only { *head_len } else { bytes.len() };
+                out.extend_from_slice(&bytes[..end]);
+                let content_bytes = (end - head_len) as u64;
+                return Answer { status: 200, content_bytes, rest: None };
             }
         }
-        target.answer(request, &mut self.reply(out, persist, head_only));
+        let mut reply = self.reply(out, persist, head_only);
+        request.target.answer(request, &mut reply);
+        let Reply { status, content_bytes, rest, .. } = reply;
+        Answer { status, content_bytes, rest }
+    }
+
+    /// Appends an answer that was put off to `out`.
+    pub(crate) fn answer_late(
+        &mut self,
+        out: &mut Vec<u8>,
+        later: &Later,
+        persist: Persist,
+        head_only: bool,
+    ) {
+        self.reply(out, persist, head_only).send(
+            later.status,
+            later.content_type.as_bytes(),
+            &later.body,
+        );
     }
 
     /// Appends a refusal to `out`, after which the connection is closed.
@@ -112,7 +145,16 @@ impl Prepared {
         persist: Persist,
         head_only: bool,
     ) -> Reply<'a> {
-        Reply { out, scratch: &mut self.scratch, common: &self.common, persist, head_only }
+        Reply {
+            out,
+            scratch: &mut self.scratch,
+            common: &self.common,
+            persist,
+            head_only,
+            status: 0,
+            content_bytes: 0,
+            rest: None,
+        }
     }
 }
 
@@ -120,17 +162,24 @@ impl Prepared {
 mod tests {
     use std::time::{Duration, UNIX_EPOCH};
 
-    use ringbench_http::Method;
+    use ringbench_http::{HeaderScratch, Limits, ServerConn, ServerEvent};
 
     use super::*;
     use crate::reply::testing::Response;
+    use crate::site::Site;
 
     const WALL: SystemTime = UNIX_EPOCH;
 
     fn answer(prepared: &mut Prepared, persist: Persist, head_only: bool) -> Vec<u8> {
+        let (mut conn, mut scratch) = (ServerConn::new(), HeaderScratch::new());
+        let input = b"GET /plaintext HTTP/1.1\r\nHost: a\r\n\r\n";
+        let event = conn.next(input, &mut scratch, &Limits::default()).event;
+        let ServerEvent::Request(head) = event else { panic!("{event:?}") };
+        let (target, site) = (Target::of(&head), Site::default());
+        let request = Request { target, head: &head, body: b"", body_bytes: 0, site: &site };
         let mut out = b"before".to_vec();
-        let target = Target::find(Method::Get, b"/plaintext");
-        prepared.answer(&mut out, target, &Request::default(), persist, head_only);
+        let answer = prepared.answer(&mut out, &request, persist, head_only);
+        assert_eq!((answer.status, answer.content_bytes), (200, if head_only { 0 } else { 13 }));
         assert!(out.starts_with(b"before"));
         out.split_off(6)
     }

@@ -2,10 +2,12 @@
 
 use std::fmt::Display;
 use std::io::Write;
+use std::time::Duration;
 
 use ringbench_http::{EncodeError, ResponseBuilder, Version, reason_phrase};
 use serde::Serialize;
 
+use crate::rest::{Later, Rest, Source};
 use crate::routes::Allow;
 
 /// What the answer says about the connection.
@@ -42,20 +44,79 @@ pub struct Reply<'a> {
     pub(crate) persist: Persist,
     /// The request was HEAD.
     pub(crate) head_only: bool,
+    /// The status of what was written.
+    pub(crate) status: u16,
+    /// The length of its body, as far as that is sent at all.
+    pub(crate) content_bytes: u64,
+    /// What is still to come.
+    pub(crate) rest: Option<Rest>,
+}
+
+/// What a response says beside its status and its connection's fate.
+#[derive(Debug, Clone, Copy)]
+enum Content<'b> {
+    /// Nothing, and the status code says so.
+    None,
+    /// A body of this length that is written by somebody else.
+    Length(u64),
+    /// A body.
+    Body(&'b [u8]),
 }
 
 impl Reply<'_> {
     /// Answers with `body`.
+    #[inline]
     pub fn send(&mut self, status: u16, content_type: &[u8], body: &[u8]) {
-        self.write(status, &[], Some((content_type, body)));
+        self.write(status, &[("Content-Type", content_type)], Content::Body(body));
+    }
+
+    /// Answers with `body` and these header fields. Content-Length and Connection are not theirs to
+    /// say.
+    pub fn send_with(&mut self, status: u16, fields: &[(&str, &[u8])], body: &[u8]) {
+        self.write(status, fields, Content::Body(body));
+    }
+
+    /// Answers with a status that has no content (204, 304) and these header fields.
+    pub fn no_content(&mut self, status: u16, fields: &[(&str, &[u8])]) {
+        self.write(status, fields, Content::None);
+    }
+
+    /// Answers with a body of any length, of which never more than a piece is in memory. Nothing of
+    /// it is made for HEAD.
+    pub fn stream(&mut self, status: u16, fields: &[(&str, &[u8])], mut body: Source) {
+        let start = self.out.len();
+        self.write(status, fields, Content::Length(body.left()));
+        if self.head_only || self.status != status {
+            return;
+        }
+        if body.write_piece(self.out).is_err() {
+            self.out.truncate(start);
+            return self.defect();
+        }
+        if body.left() > 0 {
+            self.rest = Some(Rest::Body(body));
+        }
+    }
+
+    /// Answers with `body` when `after` has passed. It costs no thread; the connection's further
+    /// requests wait.
+    pub fn later(
+        &mut self,
+        after: Duration,
+        status: u16,
+        content_type: &'static str,
+        body: Vec<u8>,
+    ) {
+        self.status = status;
+        self.rest = Some(Rest::Later(Later { after, status, content_type, body }));
     }
 
     /// Answers with `value` as JSON, without allocating.
-    pub fn json<T: Serialize>(&mut self, status: u16, value: &T) {
+    pub fn json<T: Serialize + ?Sized>(&mut self, status: u16, value: &T) {
         let mut body = std::mem::take(self.scratch);
         body.clear();
         match serde_json::to_writer(&mut body, value) {
-            Ok(()) => self.write(status, &[], Some((b"application/json", &body))),
+            Ok(()) => self.send(status, b"application/json", &body),
             // Writing to memory cannot fail; serialising a value can.
             Err(_) => self.defect(),
         }
@@ -68,24 +129,27 @@ impl Reply<'_> {
         text.clear();
         // Writing to memory cannot fail.
         let _ = writeln!(text, "{}: {why}", reason_phrase(status));
-        self.write(status, &[], Some((b"text/plain", &text)));
+        self.send(status, b"text/plain", &text);
         *self.scratch = text;
     }
 
     /// Answers OPTIONS.
     pub fn options(&mut self, allow: Allow) {
-        self.write(204, &allow_line(allow), None);
+        self.no_content(204, &[("Allow", &allow_value(allow))]);
     }
 
     /// Answers a method that the path does not have, with those it has (RFC 9110 section 15.5.6).
     pub fn not_allowed(&mut self, allow: Allow) {
-        let body: &[u8] = b"Method Not Allowed: the path has those of the Allow header\n";
-        self.write(405, &allow_line(allow), Some((b"text/plain", body)));
+        let body = b"Method Not Allowed: the path has those of the Allow header\n";
+        let fields: [(&str, &[u8]); 2] =
+            [("Allow", &allow_value(allow)), ("Content-Type", b"text/plain")];
+        self.send_with(405, &fields, body);
     }
 
-    /// Writes a whole response. `content` is its type and its bytes.
-    fn write(&mut self, status: u16, lines: &[u8], content: Option<(&[u8], &[u8])>) {
-        if self.try_write(status, lines, content).is_err() {
+    #[inline]
+    fn write(&mut self, status: u16, fields: &[(&str, &[u8])], content: Content<'_>) {
+        self.status = status;
+        if self.try_write(status, fields, content).is_err() {
             self.defect();
         }
     }
@@ -93,8 +157,9 @@ impl Reply<'_> {
     /// A route asked for a response that cannot be written. Nothing of it is in the output.
     #[cold]
     fn defect(&mut self) {
-        let content: (&[u8], &[u8]) = (b"text/plain", b"Internal Server Error\n");
-        let written = self.try_write(500, &[], Some(content));
+        self.status = 500;
+        let fields: [(&str, &[u8]); 1] = [("Content-Type", b"text/plain")];
+        let written = self.try_write(500, &fields, Content::Body(b"Internal Server Error\n"));
         debug_assert!(written.is_ok(), "a fixed response can be written");
     }
 
@@ -102,8 +167,8 @@ impl Reply<'_> {
     fn try_write(
         &mut self,
         status: u16,
-        lines: &[u8],
-        content: Option<(&[u8], &[u8])>,
+        fields: &[(&str, &[u8])],
+        content: Content<'_>,
     ) -> Result<(), EncodeError> {
         let mut head = ResponseBuilder::new(self.out, status)?.prepared(self.common);
         match self.persist {
@@ -111,44 +176,48 @@ impl Reply<'_> {
             Persist::OpenTold => head = head.keep_alive(),
             Persist::Close => head = head.close(),
         }
-        head = head.prepared(lines);
+        for (name, value) in fields {
+            head = head.header(name, value)?;
+        }
+        self.content_bytes = match content {
+            _ if self.head_only => 0,
+            Content::None => 0,
+            Content::Body(body) => body.len() as u64,
+            Content::Length(length) => length,
+        };
         match content {
-            None => head.no_content(),
-            Some((content_type, body)) => {
-                head = head.header("Content-Type", content_type)?;
-                // RFC 9110 section 9.3.2: to HEAD the same fields as to GET, and no content.
-                if self.head_only {
-                    head.content_length(body.len() as u64)
-                } else {
-                    head.body(body)
-                }
-            }
+            Content::None => head.no_content(),
+            // RFC 9110 section 9.3.2: to HEAD the same fields as to GET, and no content.
+            Content::Body(body) if self.head_only => head.content_length(body.len() as u64),
+            Content::Body(body) => head.body(body),
+            Content::Length(length) => head.content_length(length),
         }
     }
 }
 
-/// The Allow line. Only in answers that nobody needs to be fast, so that it may allocate.
-fn allow_line(allow: Allow) -> Vec<u8> {
-    let mut line = b"Allow: ".to_vec();
-    let mut separator = "";
+/// The value of Allow. Only in answers that nobody needs to be fast, so that it may allocate.
+fn allow_value(allow: Allow) -> Vec<u8> {
+    let mut value = Vec::new();
     allow.for_each(|name| {
-        line.extend_from_slice(separator.as_bytes());
-        line.extend_from_slice(name.as_bytes());
-        separator = ", ";
+        if !value.is_empty() {
+            value.extend_from_slice(b", ");
+        }
+        value.extend_from_slice(name.as_bytes());
     });
-    line.extend_from_slice(b"\r\n");
-    line
+    value
 }
 
 /// What the tests of routes need: a reply without a connection, taken apart again.
 #[cfg(test)]
 pub(crate) mod testing {
     use super::{Persist, Reply};
-    use crate::routes::Request;
+    use crate::rest::Rest;
 
     /// A response taken apart.
     #[derive(Debug)]
     pub(crate) struct Response {
+        /// What was left to come.
+        pub(crate) rest: Option<Rest>,
         pub(crate) status: u16,
         pub(crate) raw: Vec<u8>,
         head: String,
@@ -160,7 +229,7 @@ pub(crate) mod testing {
             let end = raw.windows(4).position(|bytes| bytes == b"\r\n\r\n").unwrap() + 4;
             let status = str::from_utf8(&raw[9..12]).unwrap().parse().unwrap();
             let head = String::from_utf8_lossy(&raw[..end]).into_owned();
-            Self { status, body: raw[end..].to_vec(), head, raw }
+            Self { status, body: raw[end..].to_vec(), head, raw, rest: None }
         }
 
         pub(crate) fn header(&self, name: &str) -> Option<&str> {
@@ -179,32 +248,36 @@ pub(crate) mod testing {
         answer: impl FnOnce(&mut Reply<'_>),
     ) -> Response {
         let (mut out, mut scratch) = (Vec::new(), b"left over".to_vec());
-        answer(&mut Reply {
+        let mut reply = Reply {
             out: &mut out,
             scratch: &mut scratch,
             common: b"Server: test\r\n",
             persist,
             head_only,
-        });
-        Response::parse(out)
-    }
-
-    /// Calls a route's function.
-    pub(crate) fn respond(
-        call: fn(&Request<'_>, &mut Reply<'_>),
-        request: &Request<'_>,
-    ) -> Response {
-        write(Persist::Open, false, |reply| call(request, reply))
+            status: 0,
+            content_bytes: 0,
+            rest: None,
+        };
+        answer(&mut reply);
+        let rest = reply.rest.take();
+        if let Some(Rest::Later(later)) = &rest {
+            // It is given now, and can still be seen to have been put off.
+            reply.send(later.status, later.content_type.as_bytes(), &later.body);
+        }
+        let status = reply.status;
+        let response = Response { rest, ..Response::parse(out) };
+        assert_eq!(response.status, status, "what is counted is what was sent");
+        response
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use ringbench_http::Method;
-
     use super::testing::write;
     use super::*;
-    use crate::routes::{Request, Target};
+    use crate::request::testing::exchange;
+    use crate::rest::PIECE_BYTES;
+    use crate::site::Site;
 
     #[test]
     fn the_connection_header_follows_what_was_asked() {
@@ -242,16 +315,36 @@ mod tests {
 
     #[test]
     fn methods_are_listed() {
-        let answer = |method, path: &str| {
-            let target = Target::find(method, path.as_bytes());
-            write(Persist::Open, false, |reply| target.answer(&Request::default(), reply))
+        let answer = |line: &str| {
+            exchange(&Site::default(), &format!("{line} HTTP/1.1\r\nHost: a\r\n\r\n"), b"")
         };
-        let options = answer(Method::Options, "*");
+        let options = answer("OPTIONS *");
         assert_eq!((options.status, options.header("Content-Length")), (204, None));
         assert_eq!(options.header("Allow"), Some("GET, HEAD, POST, OPTIONS"));
-        let refused = answer(Method::Put, "/ping");
+        let refused = answer("PUT /ping");
         assert_eq!(refused.status, 405);
         assert_eq!(refused.header("Allow"), Some("POST, OPTIONS"));
         assert_eq!(refused.header("Content-Length"), Some(&*refused.body.len().to_string()));
+    }
+
+    #[test]
+    fn a_stream_begins_at_once_and_leaves_the_rest() {
+        let fields: [(&str, &[u8]); 1] = [("Content-Type", b"text/plain")];
+        for (length, left) in [(0, None), (10, None), (1 << 20, Some((1 << 20) - PIECE_BYTES))] {
+            let source = Source::Pattern { at: 0, end: length };
+            let head = write(Persist::Open, true, |reply| {
+                reply.stream(200, &fields, source.clone());
+            });
+            assert!(head.rest.is_none());
+            assert_eq!(head.header("Content-Length"), Some(&*length.to_string()));
+            let get = write(Persist::Open, false, |reply| reply.stream(200, &fields, source));
+            assert_eq!(get.raw[..head.raw.len()], head.raw);
+            assert_eq!(get.body.len(), (length as usize).min(PIECE_BYTES));
+            let rest = get.rest.map(|rest| match rest {
+                Rest::Body(source) => source.left() as usize,
+                other => panic!("{other:?}"),
+            });
+            assert_eq!(rest, left);
+        }
     }
 }

@@ -6,23 +6,33 @@
 
 use ringbench_engine::{ConnId, Ops};
 use ringbench_http::{
-    BodyLength, CONTINUE, HeaderScratch, Method, Reject, RequestHead, ServerEvent,
+    BodyLength, CONTINUE, HeaderScratch, Limits, Method, Reject, RejectReason, RequestHead,
+    ServerConn, ServerEvent,
 };
 
-use crate::conn::{Connection, Exchange, Fields};
+use crate::conn::{Connection, Exchange};
 use crate::handler::Shared;
 use crate::reply::Persist;
-use crate::routes::{Request, Target};
+use crate::request::Request;
+use crate::rest::Rest;
+use crate::routes::{Body, Target};
 
 /// A body that no route wants is read and thrown away up to this length, so that the connection
 /// can go on; beyond it the connection is closed instead.
-pub(crate) const DISCARD_BYTES: u32 = 64 * 1024;
+pub(crate) const DISCARD_BYTES: u64 = 64 * 1024;
+
+/// When the answers to one piece of input have become this much, the requests behind them wait
+/// until it has left: so that a client that asks for much and reads nothing costs no more than this
+/// and one answer (of a long one: [`PIECE_BYTES`](crate::rest::PIECE_BYTES)).
+pub(crate) const MAX_UNSENT_BYTES: usize = 64 * 1024;
 
 /// Whether the connection goes on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Outcome {
     /// It does.
     Open,
+    /// It does when the [`Rest`] of the last answer is done.
+    Suspended,
     /// Close it: nothing more is to be expected.
     Close,
     /// Close it in stages, for more may be on its way (RFC 9112 section 9.6).
@@ -40,19 +50,6 @@ pub(crate) struct Served {
     pub(crate) outcome: Outcome,
 }
 
-/// Where the request that is being read has its parts.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Reading {
-    /// Between two requests.
-    Head,
-    /// A body that began in this input and is whole there so far.
-    InPlace,
-    /// A body that came in pieces: in the connection's partial.
-    Kept,
-    /// A body that is thrown away.
-    Discard,
-}
-
 /// One piece of input of one connection, being worked off.
 pub(crate) struct Serving<'a, 'b> {
     ops: &'a mut Ops,
@@ -63,10 +60,6 @@ pub(crate) struct Serving<'a, 'b> {
     consumed: usize,
     /// Bytes of answers.
     written: usize,
-    reading: Reading,
-    /// With [`Reading::InPlace`]: the body and fields of the head.
-    body: &'b [u8],
-    fields: Fields<'b>,
 }
 
 impl<'a, 'b> Serving<'a, 'b> {
@@ -78,13 +71,7 @@ impl<'a, 'b> Serving<'a, 'b> {
         shared: &'a mut Shared,
         input: &'b [u8],
     ) -> Self {
-        let reading = match conn.parser.is_mid_body() {
-            false => Reading::Head,
-            true if conn.exchange.target.wants_body() => Reading::Kept,
-            true => Reading::Discard,
-        };
-        let (body, fields) = (&[][..], Fields::default());
-        Self { ops, id, conn, shared, input, consumed: 0, written: 0, reading, body, fields }
+        Self { ops, id, conn, shared, input, consumed: 0, written: 0 }
     }
 
     /// Answers every request that is whole.
@@ -93,20 +80,17 @@ impl<'a, 'b> Serving<'a, 'b> {
         let input = self.input;
         let mut scratch = HeaderScratch::new();
         loop {
-            let limits = &self.shared.settings.limits;
-            let step = self.conn.parser.next(&input[self.consumed..], &mut scratch, limits);
+            let start = self.consumed;
+            let reading = self.reading();
+            let limits = self.shared.limits.of(reading);
+            let step = self.conn.parser.next(&input[start..], &mut scratch, limits);
             self.consumed += step.consumed;
             let outcome = match step.event {
-                ServerEvent::NeedMore => {
-                    if self.reading == Reading::InPlace {
-                        self.keep();
-                    }
-                    return self.served(Outcome::Open);
-                }
-                ServerEvent::Request(head) => self.begin(&head),
+                ServerEvent::NeedMore => return self.served(Outcome::Open),
+                ServerEvent::Request(head) => self.begin(&head, &input[start..self.consumed]),
                 ServerEvent::Body(bytes) => self.body(bytes),
-                ServerEvent::End => self.answer(),
-                ServerEvent::Reject(reject) => self.refuse(reject),
+                ServerEvent::End => self.answer_kept(),
+                ServerEvent::Reject(reject) => self.refuse(reject, reading.is_some()),
                 ServerEvent::Closed => Outcome::Linger,
             };
             if outcome != Outcome::Open {
@@ -120,122 +104,198 @@ impl<'a, 'b> Serving<'a, 'b> {
         Served { consumed: self.consumed, written: self.written, outcome }
     }
 
+    /// What becomes of the body that is being read; `None` between two requests.
+    #[inline]
+    fn reading(&self) -> Option<Body> {
+        self.conn.parser.is_mid_body().then(|| self.conn.exchange.target.body())
+    }
+
     /// A head: answers it, or gets ready for its body.
     #[inline]
-    fn begin(&mut self, head: &RequestHead<'b, '_>) -> Outcome {
+    fn begin(&mut self, head: &RequestHead<'b, '_>, head_bytes: &[u8]) -> Outcome {
         let target = Target::of(head);
         self.conn.exchange = Exchange {
             target,
             persist: Persist::asked(head.version, head.keep_alive),
             head_only: head.method == Method::Head,
-            discard_left: DISCARD_BYTES,
+            body_bytes: 0,
         };
-        if !target.is_constant() {
-            self.fields = Fields::of(head);
+        match head.body {
+            BodyLength::None | BodyLength::Length(0) => self.answer(head, b""),
+            _ => self.begin_body(head, head_bytes),
         }
-        self.body = &[];
-        if matches!(head.body, BodyLength::None | BodyLength::Length(0)) {
-            return self.answer();
+    }
+
+    fn begin_body(&mut self, head: &RequestHead<'b, '_>, head_bytes: &[u8]) -> Outcome {
+        let wanted = self.conn.exchange.target.body();
+        let length = match head.body {
+            BodyLength::Length(length) => length,
+            _ => 0,
+        };
+        if length > self.shared.limits.of(Some(wanted)).max_body_bytes {
+            return self.refuse_body();
+        }
+        if let Some(body) = self.conn.parser.body_in_place(&self.input[self.consumed..]) {
+            self.consumed += body.len();
+            self.conn.exchange.body_bytes = length;
+            return self.answer(head, if wanted == Body::Kept { body } else { b"" });
         }
         // RFC 9110 section 10.1.1: once some of the body has come, nobody waits for a 100.
         let waits = head.expect_continue && self.consumed == self.input.len();
-        if target.wants_body() {
-            self.reading = Reading::InPlace;
-            if waits {
-                self.ops.output(self.id).extend_from_slice(CONTINUE);
-            }
-            return Outcome::Open;
+        if wanted == Body::Discarded && (waits || length > DISCARD_BYTES) {
+            return self.answer_early(head);
         }
-        self.reading = Reading::Discard;
-        let too_long =
-            matches!(head.body, BodyLength::Length(length) if length > DISCARD_BYTES.into());
-        if too_long || waits { self.answer_early() } else { Outcome::Open }
+        let Shared { pool, .. } = &mut *self.shared;
+        let partial = self.conn.partial.get_or_insert_with(|| pool.take());
+        partial.body.clear();
+        partial.head.clear();
+        partial.head.extend_from_slice(head_bytes);
+        if waits {
+            self.ops.output(self.id).extend_from_slice(CONTINUE);
+        }
+        Outcome::Open
     }
 
     /// A piece of the body.
     #[inline]
-    fn body(&mut self, bytes: &'b [u8]) -> Outcome {
-        match self.reading {
-            Reading::InPlace if self.body.is_empty() => self.body = bytes,
-            Reading::InPlace | Reading::Kept => {
-                self.keep();
+    fn body(&mut self, bytes: &[u8]) -> Outcome {
+        let Exchange { target, body_bytes, .. } = &mut self.conn.exchange;
+        *body_bytes += bytes.len() as u64;
+        match target.body() {
+            Body::Counted => {}
+            Body::Kept => {
                 if let Some(partial) = &mut self.conn.partial {
                     partial.body.extend_from_slice(bytes);
                 }
             }
-            Reading::Discard | Reading::Head => {
-                let left = &mut self.conn.exchange.discard_left;
-                match left.checked_sub(bytes.len() as u32) {
-                    Some(rest) => *left = rest,
-                    None => return self.answer_early(),
-                }
+            Body::Discarded if *body_bytes <= DISCARD_BYTES => {}
+            Body::Discarded => {
+                self.conn.exchange.persist = Persist::Close;
+                self.answer_kept();
+                return Outcome::Linger;
             }
         }
         Outcome::Open
     }
 
-    /// Moves what lies in the input to the connection's partial.
-    fn keep(&mut self) {
-        if self.reading == Reading::InPlace {
-            let Shared { pool, .. } = &mut *self.shared;
-            let partial = self.conn.partial.get_or_insert_with(|| pool.take());
-            partial.keep(&self.fields, self.body);
-            self.reading = Reading::Kept;
-        }
+    /// Answers a request whose body came in pieces. Its head was kept and is read once more.
+    fn answer_kept(&mut self) -> Outcome {
+        let Some(partial) = self.conn.partial.take() else {
+            debug_assert!(false, "a body without a head");
+            return Outcome::Linger;
+        };
+        let mut scratch = HeaderScratch::new();
+        let limits = self.shared.limits.of(None);
+        let outcome = match ServerConn::new().next(&partial.head, &mut scratch, limits).event {
+            ServerEvent::Request(head) => self.answer(&head, &partial.body),
+            other => {
+                debug_assert!(false, "it was a request before: {other:?}");
+                Outcome::Linger
+            }
+        };
+        self.conn.partial = Some(partial);
+        outcome
     }
 
     /// Answers the request, which is whole.
     #[inline]
-    fn answer(&mut self) -> Outcome {
-        let Exchange { target, mut persist, head_only, .. } = self.conn.exchange;
+    fn answer(&mut self, head: &RequestHead<'_, '_>, body: &[u8]) -> Outcome {
+        let Exchange { target, mut persist, head_only, body_bytes } = self.conn.exchange;
+        let shared = &mut *self.shared;
         let whole_input = self.consumed == self.input.len();
+        self.conn.requests = self.conn.requests.wrapping_add(1);
         // What follows in the input was received before the drain or with it, so that it is still
         // answered; only the last answer says that the connection ends.
-        if self.shared.draining && whole_input {
+        if (shared.draining && whole_input)
+            || self.conn.requests == shared.settings.max_requests_per_connection
+        {
             persist = Persist::Close;
+            self.conn.exchange.persist = persist;
         }
-        let request = match &self.conn.partial {
-            Some(partial) if self.reading == Reading::Kept => partial.request(),
-            _ => Request {
-                query: self.fields.query,
-                content_type: self.fields.content_type,
-                body: self.body,
-            },
-        };
         let out = self.ops.output(self.id);
         let before = out.len();
-        self.shared.prepared.answer(out, target, &request, persist, head_only);
+        let request = Request { target, head, body, body_bytes, site: &shared.site };
+        let answer = shared.prepared.answer(out, &request, persist, head_only);
         self.written += out.len() - before;
-        self.shared.counts.requests += 1;
-        self.reading = Reading::Head;
+        shared.counts.requests += 1;
+        shared.counts.count_status(answer.status);
+        if let Some(rest) = answer.rest {
+            return self.suspend(rest);
+        }
         match persist {
-            Persist::Open | Persist::OpenTold => Outcome::Open,
-            // A client that asked for the end may send nothing after it (RFC 9112 section 9.6), so
-            // that the dearer way to close is for those that do.
-            Persist::Close if whole_input && !self.shared.draining => Outcome::Close,
-            Persist::Close => Outcome::Linger,
+            Persist::Open | Persist::OpenTold if self.written <= MAX_UNSENT_BYTES => Outcome::Open,
+            Persist::Open | Persist::OpenTold => self.suspend(Rest::Leaving),
+            Persist::Close => self.after_last(whole_input),
         }
     }
 
-    /// Answers without waiting for the rest of a body that nobody wants, and gives up the
-    /// connection, for where the next request would begin is not known.
     #[cold]
-    fn answer_early(&mut self) -> Outcome {
+    fn suspend(&mut self, rest: Rest) -> Outcome {
+        self.conn.rest = Some(Box::new(rest));
+        Outcome::Suspended
+    }
+
+    /// How to close. A client that asked for the end may send nothing after it (RFC 9112 section
+    /// 9.6), so that the dearer way to close is for those that do, and for those that did not ask.
+    fn after_last(&self, whole_input: bool) -> Outcome {
+        if whole_input && self.conn.parser.is_closed() { Outcome::Close } else { Outcome::Linger }
+    }
+
+    /// Answers without waiting for a body that nobody wants, and gives up the connection, for
+    /// where the next request would begin is not known.
+    #[cold]
+    fn answer_early(&mut self, head: &RequestHead<'_, '_>) -> Outcome {
         self.conn.exchange.persist = Persist::Close;
-        self.answer();
+        self.answer(head, b"");
         Outcome::Linger
+    }
+
+    /// The body is longer than the route may have.
+    #[cold]
+    fn refuse_body(&mut self) -> Outcome {
+        self.write_refusal(RejectReason::BodyTooLarge, self.conn.exchange.head_only)
     }
 
     /// What came is no request that may be answered.
     #[cold]
-    fn refuse(&mut self, reject: Reject) -> Outcome {
-        let head_only = match self.reading {
-            Reading::Head => reject.to_head,
-            _ => self.conn.exchange.head_only,
-        };
-        let out = self.ops.output(self.id);
-        self.shared.prepared.refuse(out, reject.status, reject.reason, head_only);
+    fn refuse(&mut self, reject: Reject, mid_body: bool) -> Outcome {
+        let head_only = if mid_body { self.conn.exchange.head_only } else { reject.to_head };
+        self.write_refusal(reject.reason, head_only)
+    }
+
+    fn write_refusal(&mut self, reason: RejectReason, head_only: bool) -> Outcome {
+        let (out, status) = (self.ops.output(self.id), reason.status());
+        self.shared.prepared.refuse(out, status, reason, head_only);
         self.shared.counts.refused += 1;
+        self.shared.counts.count_status(status);
         Outcome::Linger
+    }
+}
+
+/// The codec's limits at each point of a request.
+#[derive(Debug)]
+pub(crate) struct StageLimits {
+    /// How long a body may be is judged when its route is known.
+    head: Limits,
+    body: Limits,
+    counted: Limits,
+}
+
+impl StageLimits {
+    pub(crate) fn new(limits: &Limits, max_upload_bytes: u64) -> Self {
+        Self {
+            head: Limits { max_body_bytes: u64::MAX, ..limits.clone() },
+            body: limits.clone(),
+            counted: Limits { max_body_bytes: max_upload_bytes, ..limits.clone() },
+        }
+    }
+
+    #[inline]
+    fn of(&self, reading: Option<Body>) -> &Limits {
+        match reading {
+            None => &self.head,
+            Some(Body::Counted) => &self.counted,
+            Some(Body::Kept | Body::Discarded) => &self.body,
+        }
     }
 }

@@ -9,7 +9,7 @@ use ringbench_engine::{
 use socket2::{Domain, Protocol, Socket, Type};
 
 use crate::config::Config;
-use crate::handler::{Counts, Server, Settings};
+use crate::{Counts, Server, Site};
 
 /// A server that accepts connections.
 #[derive(Debug)]
@@ -47,8 +47,8 @@ pub fn start(config: &Config) -> Result<Running, EngineError> {
             own.push(listener);
         }
     }
-    let settings = Arc::new(Settings { limits: config.limits.clone(), timeouts: config.timeouts });
-    let make = move |_shard| Server::new(Arc::clone(&settings));
+    let settings = Arc::new(config.settings.clone());
+    let make = move |_shard| Server::new(Arc::clone(&settings), Site::default());
     let shards = ringbench_engine::start(&config.engine, per_shard, make)?;
     Ok(Running { shards, addresses })
 }

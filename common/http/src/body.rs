@@ -124,6 +124,17 @@ impl BodyDecoder {
         self.state == State::UntilClose
     }
 
+    /// Reads all that is left of a body of a known length, if `input` has it.
+    #[inline]
+    pub(crate) fn take_whole<'b>(&mut self, input: &'b [u8]) -> Option<&'b [u8]> {
+        if self.state != State::Length {
+            return None;
+        }
+        let body = input.get(..usize::try_from(self.remaining).ok()?)?;
+        self.remaining = 0;
+        Some(body)
+    }
+
     /// Reads on, and says how many bytes of `input` are done with.
     #[inline]
     pub(crate) fn next<'b>(

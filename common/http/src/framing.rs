@@ -52,7 +52,7 @@ impl<'b> Fields<'b> {
                     fields.host = Some(header.value);
                 }
                 6 if header.name.eq_ignore_ascii_case("expect") => {
-                    fields.expect_continue |= header.value.eq_ignore_ascii_case(b"100-continue");
+                    fields.read_expect(header.value);
                 }
                 10 if header.name.eq_ignore_ascii_case("connection") => {
                     fields.read_connection(header.value);
@@ -67,6 +67,14 @@ impl<'b> Fields<'b> {
             }
         }
         fields
+    }
+
+    /// RFC 9110 section 10.1.1: a list, in which one member asks for a 100 response. Other members
+    /// are ignored, which that section allows.
+    #[cold]
+    fn read_expect(&mut self, value: &[u8]) {
+        let mut members = value.split(|&b| b == b',').map(trim_ows);
+        self.expect_continue |= members.any(|member| member.eq_ignore_ascii_case(b"100-continue"));
     }
 
     /// RFC 9110 section 7.6.1: a list of case-insensitive options.

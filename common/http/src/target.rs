@@ -47,10 +47,8 @@ impl<'b> Target<'b> {
     #[cold]
     fn other_form(method: Method, raw: &'b [u8]) -> Option<Self> {
         if method == Method::Connect {
-            // Section 3.2.3: authority-form is for CONNECT only, and CONNECT has no other; its
-            // port is not optional.
-            let port = host_end(raw) < raw.len() && raw.last().is_some_and(u8::is_ascii_digit);
-            let valid = port && is_valid_host(raw);
+            // Section 3.2.3: authority-form is for CONNECT only, and CONNECT has no other.
+            let valid = has_port(raw) && is_valid_host(raw);
             return valid.then_some(Self {
                 path_and_query: raw,
                 path: raw,
@@ -108,6 +106,13 @@ fn after_scheme(raw: &[u8]) -> Option<&[u8]> {
 fn host_end(value: &[u8]) -> usize {
     let bracket = value.iter().rposition(|&b| b == b']').unwrap_or(0);
     value[bracket..].iter().position(|&b| b == b':').map_or(value.len(), |colon| bracket + colon)
+}
+
+/// Whether the port of `host[:port]` is there and is one. RFC 9110 section 9.3.6: a CONNECT to an
+/// empty or invalid port is refused.
+fn has_port(value: &[u8]) -> bool {
+    let port = value.get(host_end(value) + 1..).and_then(|port| core::str::from_utf8(port).ok());
+    port.and_then(|port| port.parse().ok()).is_some_and(|port: u16| port > 0)
 }
 
 /// Whether `value` is `uri-host [ ":" port ]` (RFC 9110 section 7.2) with a host that is not
@@ -254,7 +259,8 @@ mod tests {
         assert_eq!(parse(Method::Get, "*"), None);
         assert_eq!(parse(Method::Connect, "a:1"), Some(("a:1", "a:1", None, Some("a:1"))));
         assert!(parse(Method::Connect, "[::1]:443").is_some());
-        for bad in ["a", "a:", "[::1]", "/", "http://a/", "*"] {
+        assert!(parse(Method::Connect, "a:65535").is_some());
+        for bad in ["a", "a:", "a:0", "a:65536", "a:+1", "[::1]", "/", "http://a/", "*"] {
             assert_eq!(parse(Method::Connect, bad), None, "{bad:?}");
         }
         assert_eq!(parse(Method::Get, "a:443"), None);

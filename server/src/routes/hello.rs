@@ -3,8 +3,8 @@
 
 use serde::Serialize;
 
-use super::Request;
 use crate::reply::Reply;
+use crate::request::Request;
 
 /// The body of `GET /` and `GET /plaintext`.
 pub const TEXT: &[u8] = b"Hello, World!";
@@ -21,12 +21,12 @@ pub fn json(_request: &Request<'_>, reply: &mut Reply<'_>) {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
-    use crate::reply::testing::respond;
+    use crate::request::testing::get;
+    use crate::site::Site;
 
     #[test]
     fn json_is_the_object_that_benchmarks_check_for() {
-        let response = respond(json, &Request::default());
+        let response = get(&Site::default(), "/json", "");
         assert_eq!(response.status, 200);
         assert_eq!(response.header("Content-Type"), Some("application/json"));
         assert_eq!(response.header("Content-Length"), Some("27"));

@@ -1,21 +1,30 @@
 //! What is served where. To add a route, write its function in the file of its group and give it a
 //! line in [`ROUTES`]; HEAD, OPTIONS, 404 and 405 follow from the table.
 
+pub mod arena;
 pub mod echo;
+pub mod files;
 pub mod hello;
 pub mod ping;
+pub mod plain;
 
 use ringbench_http::{Method, RequestHead};
 
 use crate::reply::Reply;
+use crate::request::Request;
 
-/// All routes. Those of one path stand together.
+/// All routes, the busiest first. Those of one path stand together.
 pub static ROUTES: &[Route] = &[
     Route::constant("/", "text/plain", hello::TEXT),
     Route::constant("/plaintext", "text/plain", hello::TEXT),
     Route::get("/json", hello::json),
     Route::post("/ping", ping::ping),
     Route::post("/echo", echo::echo),
+    Route::get("/sleep", plain::sleep),
+    Route::get("/bytes/*", plain::bytes),
+    Route::get("/status/*", plain::status),
+    Route::get("/headers", plain::headers),
+    Route::post_counted("/upload", plain::upload),
 ];
 
 /// One method on one path.
@@ -23,10 +32,13 @@ pub static ROUTES: &[Route] = &[
 pub struct Route {
     /// The method; a route for GET answers HEAD as well.
     pub method: Method,
-    /// The path, which is compared byte by byte.
+    /// The path, which is compared byte by byte; one that ends in `*` stands for all that begin
+    /// with what is before it and go on.
     pub path: &'static str,
     /// What is answered.
     pub action: Action,
+    /// What becomes of the request's body.
+    pub body: Body,
 }
 
 /// Where a route's answer comes from.
@@ -43,29 +55,44 @@ pub enum Action {
     Call(fn(&Request<'_>, &mut Reply<'_>)),
 }
 
+/// What becomes of a request's body.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Body {
+    /// It means nothing here, and is read past.
+    Discarded,
+    /// It is kept until it is whole, for the route to see.
+    Kept,
+    /// Its bytes are counted as they come, and none of them kept, however many there are.
+    Counted,
+}
+
 impl Route {
     const fn constant(path: &'static str, content_type: &'static str, body: &'static [u8]) -> Self {
-        Self { method: Method::Get, path, action: Action::Constant { content_type, body } }
+        let action = Action::Constant { content_type, body };
+        Self { method: Method::Get, path, action, body: Body::Discarded }
     }
 
     const fn get(path: &'static str, call: fn(&Request<'_>, &mut Reply<'_>)) -> Self {
-        Self { method: Method::Get, path, action: Action::Call(call) }
+        Self { method: Method::Get, path, action: Action::Call(call), body: Body::Discarded }
     }
 
     const fn post(path: &'static str, call: fn(&Request<'_>, &mut Reply<'_>)) -> Self {
-        Self { method: Method::Post, path, action: Action::Call(call) }
+        Self { method: Method::Post, path, action: Action::Call(call), body: Body::Kept }
     }
-}
 
-/// What a route's function sees of a request.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct Request<'a> {
-    /// What follows the `?` of the target.
-    pub query: Option<&'a [u8]>,
-    /// The Content-Type.
-    pub content_type: Option<&'a [u8]>,
-    /// The whole body; empty for methods that have none.
-    pub body: &'a [u8],
+    const fn post_counted(path: &'static str, call: fn(&Request<'_>, &mut Reply<'_>)) -> Self {
+        Self { method: Method::Post, path, action: Action::Call(call), body: Body::Counted }
+    }
+
+    /// What of `path` the route's own does not fix; `None` if it is not for that path.
+    #[inline]
+    fn rest_of<'a>(&self, path: &'a [u8]) -> Option<&'a [u8]> {
+        match self.path.as_bytes() {
+            [start @ .., b'*'] => path.strip_prefix(start),
+            whole if whole == path => Some(b""),
+            _ => None,
+        }
+    }
 }
 
 /// What a request asks for.
@@ -102,7 +129,7 @@ impl Target {
         // RFC 9110 section 9.3.2: HEAD is GET without the content.
         let wanted = if method == Method::Head { Method::Get } else { method };
         for (position, route) in ROUTES.iter().enumerate() {
-            if route.method == wanted && route.path.as_bytes() == path {
+            if route.method == wanted && route.rest_of(path).is_some() {
                 return Self::Route(position as u8);
             }
         }
@@ -119,23 +146,28 @@ impl Target {
         if method == Method::Options && path == b"*" {
             return Self::Options(Allow(None));
         }
-        let known = ROUTES.iter().position(|route| route.path.as_bytes() == path);
+        let known = ROUTES.iter().position(|route| route.rest_of(path).is_some());
         let Some(position) = known else { return Self::NotFound };
         let allow = Allow(Some(position as u8));
         if method == Method::Options { Self::Options(allow) } else { Self::NotAllowed(allow) }
     }
 
-    /// Whether the request's body is read for the answer, and not thrown away.
+    /// What becomes of the request's body.
     #[inline]
-    pub fn wants_body(self) -> bool {
-        matches!(self, Self::Route(position) if ROUTES[position as usize].method == Method::Post)
+    pub fn body(self) -> Body {
+        match self {
+            Self::Route(position) => ROUTES[position as usize].body,
+            _ => Body::Discarded,
+        }
     }
 
-    /// The constant body, if that is all the answer.
+    /// What of `path`, on which this was found, the route does not fix.
     #[inline]
-    pub fn is_constant(self) -> bool {
-        let Self::Route(position) = self else { return false };
-        matches!(ROUTES[position as usize].action, Action::Constant { .. })
+    pub fn rest(self, path: &[u8]) -> &[u8] {
+        match self {
+            Self::Route(position) => ROUTES[position as usize].rest_of(path).unwrap_or_default(),
+            _ => b"",
+        }
     }
 
     /// Answers `request`, whose head asked for this.
@@ -197,8 +229,9 @@ mod tests {
     #[test]
     fn every_route_is_found_and_head_follows_get() {
         for (position, route) in ROUTES.iter().enumerate() {
-            assert_eq!(find(route.method.as_str(), route.path), Target::Route(position as u8));
-            let head = find("HEAD", route.path);
+            let path = route.path.replace('*', "x/y");
+            assert_eq!(find(route.method.as_str(), &path), Target::Route(position as u8));
+            let head = find("HEAD", &path);
             if route.method == Method::Get {
                 assert_eq!(head, Target::Route(position as u8));
             } else {
@@ -229,9 +262,20 @@ mod tests {
     }
 
     #[test]
-    fn only_posts_keep_their_body() {
-        assert!(find("POST", "/echo").wants_body());
-        assert!(!find("GET", "/").wants_body());
-        assert!(!find("POST", "/nothing").wants_body());
+    fn a_star_stands_for_the_rest_of_a_path() {
+        let target = find("GET", "/bytes/1/2");
+        assert_eq!(target.rest(b"/bytes/1/2"), b"1/2");
+        assert_eq!(find("GET", "/bytes/").rest(b"/bytes/"), b"");
+        assert_eq!(find("GET", "/bytes"), Target::NotFound);
+        assert_eq!(find("GET", "/").rest(b"/"), b"");
+        assert_eq!(names(find("POST", "/status/404")), ["GET", "HEAD", "OPTIONS"]);
+    }
+
+    #[test]
+    fn only_posts_see_their_body() {
+        assert_eq!(find("POST", "/echo").body(), Body::Kept);
+        assert_eq!(find("POST", "/upload").body(), Body::Counted);
+        assert_eq!(find("GET", "/").body(), Body::Discarded);
+        assert_eq!(find("POST", "/nothing").body(), Body::Discarded);
     }
 }

@@ -6,8 +6,8 @@ use std::fmt;
 use serde::de::{self, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use super::Request;
 use crate::reply::Reply;
+use crate::request::Request;
 
 #[derive(Deserialize, Serialize)]
 struct Ping {
@@ -72,11 +72,12 @@ pub fn ping(request: &Request<'_>, reply: &mut Reply<'_>) {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
-    use crate::reply::testing::{Response, respond};
+    use crate::reply::testing::Response;
+    use crate::request::testing::post;
+    use crate::site::Site;
 
     fn ping_with(body: &str) -> Response {
-        respond(ping, &Request { body: body.as_bytes(), ..Request::default() })
+        post(&Site::default(), "/ping", "", body.as_bytes())
     }
 
     #[test]
@@ -116,9 +117,7 @@ mod tests {
             let problem: serde_json::Value = serde_json::from_slice(&response.body).unwrap();
             assert!(problem["error"].as_str().unwrap().contains("sequence"), "{body}");
         }
-        assert_eq!(
-            respond(ping, &Request { body: b"{\"sequence\":\xff}", ..Request::default() }).status,
-            400
-        );
+        let no_utf8 = post(&Site::default(), "/ping", "", b"{\"sequence\":\xff}");
+        assert_eq!(no_utf8.status, 400);
     }
 }

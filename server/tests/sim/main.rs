@@ -11,14 +11,14 @@ use std::sync::Arc;
 use client::{Client, Manners};
 use ringbench_engine::sim::{Outcome, Rng, Sim, SimOptions, seeds};
 use ringbench_http::Limits;
-use ringserve::{Server, Settings};
+use ringserve::{Server, Settings, Site};
 
 const ADDRESS: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::new(10, 0, 0, 1)), 80);
 const CONNECTIONS: u32 = 4;
 
 fn server() -> Server {
     let limits = Limits { max_body_bytes: 256 * 1024, ..Limits::default() };
-    Server::new(Arc::new(Settings { limits, ..Settings::default() }))
+    Server::new(Arc::new(Settings { limits, ..Settings::default() }), Site::default())
 }
 
 /// What became of a world.
@@ -54,7 +54,7 @@ fn run(options: SimOptions, manners: Manners, drain_at_ns: Option<u64>, totals: 
         assert_eq!(sim.handler(shard).open_connections(), 0, "the server forgot a connection");
         assert_eq!(sim.is_ended(shard), drain_at_ns.is_some());
         let counts = sim.handler(shard).counts();
-        assert_eq!(counts.timed_out, 0, "nobody was slow");
+        assert_eq!(counts.timed_out(), 0, "nobody was slow");
         answered += counts.requests;
         refused += counts.refused;
     }

@@ -141,9 +141,9 @@ fn a_client_that_reads_slowly_is_not_idle_and_one_that_stops_is_dropped() {
     world.run_until_heard(1);
     world.sim.freeze(world.probe);
     assert_eq!(world.sim.run_until(100 * SECOND_NS), Outcome::Reached);
-    assert_eq!(world.sim.handler(world.server).counts().timed_out, 0, "it still has a chance");
+    assert_eq!(world.sim.handler(world.server).counts().timed_out(), 0, "it still has a chance");
     assert_eq!(world.sim.run_until(200 * SECOND_NS), Outcome::Idle, "nothing is left to wait for");
-    assert_eq!(world.sim.handler(world.server).counts().timed_out, 1);
+    assert_eq!(world.sim.handler(world.server).counts().timed_out(), 1);
     assert_eq!(world.sim.handler(world.server).open_connections(), 0);
     world.sim.thaw(world.probe);
     let (heard, _) = world.finish();

@@ -102,6 +102,32 @@ impl ServerConn {
         }
     }
 
+    /// Takes all that is left of the request's body, if it has a Content-Length and `input`, which
+    /// starts at the first byte that was not consumed, has the whole of it. The request ends with
+    /// it: no [`ServerEvent::Body`] and no [`ServerEvent::End`] follow, and its bytes are consumed.
+    /// Called right after [`ServerEvent::Request`], it lets the body be handled while the head is
+    /// still at hand.
+    ///
+    /// ```
+    /// use ringbench_http::{HeaderScratch, Limits, ServerConn, ServerEvent};
+    ///
+    /// let input = b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\nhi";
+    /// let (mut conn, mut scratch) = (ServerConn::new(), HeaderScratch::new());
+    /// let step = conn.next(input, &mut scratch, &Limits::default());
+    /// let ServerEvent::Request(head) = step.event else { panic!() };
+    /// assert_eq!(conn.body_in_place(&input[step.consumed..]), Some(&b"hi"[..]));
+    /// assert!(conn.is_idle() && head.path == b"/");
+    /// ```
+    #[inline]
+    pub fn body_in_place<'b>(&mut self, input: &'b [u8]) -> Option<&'b [u8]> {
+        if self.phase != Phase::Body {
+            return None;
+        }
+        let body = self.body.take_whole(input)?;
+        self.phase = if self.keep_alive { Phase::Head } else { Phase::Closed };
+        Some(body)
+    }
+
     /// The server closes the connection: nothing that comes from now on is processed.
     pub fn close(&mut self) {
         self.phase = Phase::Closed;

@@ -3,10 +3,14 @@
 #![allow(dead_code, unreachable_pub, reason = "each test file uses a part of this")]
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-/// Where the tables are.
-pub const DIRECTORY: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../server/tests/corpus");
+/// Where the tables are, from the codec's directory or from the server's.
+pub fn directory() -> PathBuf {
+    let package = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let places = ["../../server/tests/corpus", "tests/corpus"].map(|place| package.join(place));
+    places.into_iter().find(|place| place.join("ours.txt").exists()).expect("the tables are there")
+}
 
 /// What is sent after each case to see whether the connection still takes requests.
 pub const PROBE: &[u8] = b"GET /probe HTTP/1.1\r\nHost: probe\r\n\r\n";
@@ -45,13 +49,16 @@ pub enum Want {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Wanted {
     pub method: String,
-    /// As `RequestHead::target` gives it: of an absolute-form, path and query.
-    pub target: String,
+    /// As `RequestHead::target` gives it: of an absolute-form, path and query. If the case says.
+    pub target: Option<String>,
     /// As `RequestHead::host` gives it, if the case says.
     pub host: Option<String>,
     /// Header fields that must be among those of the request.
     pub fields: Vec<(String, Vec<u8>)>,
     pub body: Vec<u8>,
+    /// Whether the refusal that follows comes in the middle of this request's body, so that
+    /// `body` is only what came before it.
+    pub unfinished: bool,
     /// Whether the client waits for `100 Continue`.
     pub expects_continue: bool,
 }
@@ -74,14 +81,15 @@ impl Case {
     }
 }
 
-/// The cases of the table `name`, which are sorted into files by nobody else.
+/// The cases of the table `name`, such as `ours.txt`.
 ///
 /// # Panics
 ///
 /// If the table cannot be read or is malformed; the message names file and line.
 pub fn load(name: &str) -> Vec<Case> {
-    let path = Path::new(DIRECTORY).join(name);
-    let text = fs::read_to_string(&path).unwrap_or_else(|error| panic!("{path:?}: {error}"));
+    let path = directory().join(name);
+    let text =
+        fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
     parse(&text).unwrap_or_else(|(line, error)| panic!("{}:{line}: {error}", path.display()))
 }
 
@@ -132,12 +140,12 @@ fn complete(case: &Case) -> Result<(), String> {
 fn add(case: &mut Case, key: &str, value: &str) -> Result<(), String> {
     match key {
         "rfc" | "open" => {
-            case.reason = value.to_owned();
+            value.clone_into(&mut case.reason);
             case.open = key == "open";
         }
         "file" => case.input = decode_gunicorn(&read(value)?)?,
         "add-host" => case.input = add_host(&case.input),
-        "want" => case.wants.push(want(value)?),
+        "want" => case.wants.push(want(value)),
         "then" if value == "closed" => case.goes_on = false,
         _ if key == "send" || key.starts_with("send*") => {
             case.input.extend(repeated(key, value)?);
@@ -160,6 +168,7 @@ fn add_to_request(wanted: &mut Wanted, key: &str, value: &str) -> Result<(), Str
             let (name, value) = value.split_once(": ").ok_or("a field is `Name: value`")?;
             wanted.fields.push((name.to_owned(), unescape(value)?));
         }
+        "unfinished" => wanted.unfinished = true,
         "continue" => wanted.expects_continue = true,
         _ if key == "body" || key.starts_with("body*") => {
             wanted.body.extend(repeated(key, value)?);
@@ -169,24 +178,19 @@ fn add_to_request(wanted: &mut Wanted, key: &str, value: &str) -> Result<(), Str
     Ok(())
 }
 
-fn want(value: &str) -> Result<Want, String> {
+fn want(value: &str) -> Want {
     if value == "more" {
-        return Ok(Want::More);
+        return Want::More;
     }
-    if value.starts_with(|first: char| first.is_ascii_digit()) {
-        let codes: Result<_, _> = value.split(' ').map(str::parse).collect();
-        return codes.map(Want::Refusal).map_err(|error| format!("`{value}`: {error}"));
+    // A method may be a number, but no target is one.
+    if let Ok(codes) = value.split(' ').map(str::parse).collect() {
+        return Want::Refusal(codes);
     }
-    let (method, target) = value.split_once(' ').ok_or("a request is `METHOD TARGET`")?;
-    // A long target is written as `PART*COUNT`.
-    let target = match target.rsplit_once('*') {
-        Some((part, count)) if !part.is_empty() => {
-            let count = count.parse().map_err(|error| format!("`{count}`: {error}"))?;
-            format!("/{}", part[1..].repeat(count))
-        }
-        _ => target.to_owned(),
+    let (method, target) = match value.split_once(' ') {
+        Some((method, target)) => (method, Some(target.to_owned())),
+        None => (value, None),
     };
-    Ok(Want::Request(Wanted { method: method.to_owned(), target, ..Wanted::default() }))
+    Want::Request(Wanted { method: method.to_owned(), target, ..Wanted::default() })
 }
 
 /// The value of `key` or of `key*COUNT`.
@@ -238,7 +242,7 @@ fn hex(high: u8, low: u8) -> Option<u8> {
 }
 
 fn read(name: &str) -> Result<Vec<u8>, String> {
-    fs::read(Path::new(DIRECTORY).join(name)).map_err(|error| format!("{name}: {error}"))
+    fs::read(directory().join(name)).map_err(|error| format!("{name}: {error}"))
 }
 
 /// gunicorn's notation: line feeds of the file mean nothing, and `\r\n`, `\n`, `\t`, `\0` and
