@@ -131,7 +131,7 @@ impl Prepared {
             ..EngineConfig::default()
         };
         let per_shard = config.connections.div_ceil(config.threads) + SPARE_CONNECTIONS;
-        engine.uring.max_connections = per_shard as u32;
+        engine.uring.file_table_entries = per_shard as u32;
         let (sender, messages) = channel();
         let for_shards = Arc::clone(&shared);
         let shards = ringbench_engine::start(&engine, Vec::new(), move |shard| {

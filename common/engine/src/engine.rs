@@ -57,6 +57,7 @@ pub(crate) fn choose(config: &EngineConfig) -> (Engine, Option<String>) {
 }
 
 /// The back end of one shard, set up on the thread that will use it.
+#[allow(clippy::large_enum_variant, reason = "one for each shard, moved once")]
 pub(crate) enum BackEnd {
     Uring(uring::Ring),
     Epoll(epoll::Poller),

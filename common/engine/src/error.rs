@@ -49,6 +49,14 @@ pub enum EngineError {
         /// The kernel's answer.
         errno: io::Error,
     },
+    /// Something that was asked for is not to be had on this machine.
+    #[error("{what} cannot be had: {cause}")]
+    Refused {
+        /// What was asked for.
+        what: String,
+        /// Why not, and what could be had.
+        cause: String,
+    },
     /// A core in the list is not one this process may run on.
     #[error("core {core} is not among the cores this process may use ({allowed})")]
     NoSuchCore {

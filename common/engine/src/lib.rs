@@ -38,4 +38,4 @@ pub use ops::{Ops, TargetId};
 pub use shard::{EngineConfig, Finished, ShardControl, Shards, allowed_cores, now_ns, start};
 pub use socket::{ListenOptions, listen, raise_nofile_limit};
 pub use stats::EngineStats;
-pub use uring::{UringOptions, UringReport};
+pub use uring::{KernelOffer, Offer, UringFeature, UringOptions, UringReport, probe_kernel};

@@ -1,5 +1,8 @@
 //! Listening sockets and the limit on open files.
 
+mod steering;
+
+use std::fs;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::os::fd::{BorrowedFd, RawFd};
@@ -21,7 +24,9 @@ pub struct ListenOptions {
     /// system's.
     pub congestion: Option<String>,
     /// Give a connection to the shard of the core that its packets come in on
-    /// (`SO_ATTACH_REUSEPORT_CBPF`); the cores of the shards, in order, are needed for it.
+    /// (`SO_ATTACH_REUSEPORT_CBPF`): the cores that shards are pinned to in turn, as in
+    /// [`EngineConfig::cores`](crate::EngineConfig::cores), but not empty. Counts on the port being
+    /// shared with nobody else.
     pub incoming_cpu: Option<Vec<usize>>,
 }
 
@@ -37,36 +42,76 @@ impl Default for ListenOptions {
 ///
 /// # Errors
 ///
-/// [`EngineError::Listen`] with the kernel's reason.
+/// [`EngineError::Listen`] with the kernel's reason, or [`EngineError::Refused`] for an option that
+/// this machine does not have.
 pub fn listen(
     address: SocketAddr,
     options: &ListenOptions,
     shards: usize,
 ) -> Result<Vec<TcpListener>, EngineError> {
     let mut actual = address;
-    (0..shards)
+    let listeners = (0..shards)
         .map(|_| {
-            let listener = listen_one(actual, options)
-                .and_then(|listener| listener.local_addr().map(|local| (listener, local)));
-            let (listener, local) =
-                listener.map_err(|errno| EngineError::Listen { address, errno })?;
+            let (listener, local) = listen_one(actual, options)?;
             actual = local;
             Ok(listener)
         })
-        .collect()
+        .collect::<Result<Vec<_>, _>>()?;
+    if let Some(cores) = options.incoming_cpu.as_deref().filter(|cores| !cores.is_empty()) {
+        // Only now: the program names listeners by position. Nobody has accepted anything yet.
+        steering::attach(&listeners, cores).map_err(|errno| EngineError::Refused {
+            what: "choosing shards by incoming core".to_owned(),
+            cause: format!("SO_ATTACH_REUSEPORT_CBPF: {errno}"),
+        })?;
+    }
+    Ok(listeners)
 }
 
-fn listen_one(address: SocketAddr, options: &ListenOptions) -> io::Result<TcpListener> {
-    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
-    socket.set_reuse_address(true)?;
-    socket.set_reuse_port(true)?;
-    socket.set_tcp_nodelay(options.nodelay)?;
-    if address.is_ipv6() {
-        socket.set_only_v6(true)?;
+fn listen_one(
+    address: SocketAddr,
+    options: &ListenOptions,
+) -> Result<(TcpListener, SocketAddr), EngineError> {
+    let failed = |errno| EngineError::Listen { address, errno };
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))
+        .map_err(failed)?;
+    // What is set before `listen` is inherited by every connection.
+    if let Some(algorithm) = &options.congestion {
+        socket
+            .set_tcp_congestion(algorithm.as_bytes())
+            .map_err(|errno| no_congestion(algorithm, &errno))?;
     }
-    socket.bind(&address.into())?;
-    socket.listen(options.backlog)?;
-    Ok(socket.into())
+    let listen = || {
+        socket.set_reuse_address(true)?;
+        socket.set_reuse_port(true)?;
+        socket.set_tcp_nodelay(options.nodelay)?;
+        if address.is_ipv6() {
+            socket.set_only_v6(true)?;
+        }
+        socket.bind(&address.into())?;
+        socket.listen(options.backlog)
+    };
+    listen().map_err(failed)?;
+    let listener = TcpListener::from(socket);
+    let local = listener.local_addr().map_err(failed)?;
+    Ok((listener, local))
+}
+
+/// Why a congestion control cannot be chosen, and which could be.
+fn no_congestion(algorithm: &str, errno: &io::Error) -> EngineError {
+    let list = |which| {
+        let path = format!("/proc/sys/net/ipv4/tcp_{which}_congestion_control");
+        fs::read_to_string(path).unwrap_or_default().trim().replace(' ', ", ")
+    };
+    let cause = match errno.raw_os_error() {
+        Some(libc::EPERM) => format!(
+            "without CAP_NET_ADMIN only those in net.ipv4.tcp_allowed_congestion_control are \
+             allowed: {}",
+            list("allowed")
+        ),
+        Some(libc::ENOENT | libc::EINVAL) => format!("this kernel has {}", list("available")),
+        _ => format!("{errno}; this kernel has {}", list("available")),
+    };
+    EngineError::Refused { what: format!("the congestion control {algorithm:?}"), cause }
 }
 
 /// Where the other end of a connected socket is. It may be gone already.

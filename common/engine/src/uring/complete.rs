@@ -21,7 +21,7 @@ impl Driver<'_> {
         let (result, flags) = (entry.result(), entry.flags());
         match token.kind {
             Kind::Receive => self.received(handler, token.conn_id(), result, flags),
-            Kind::Send => self.send_fell_short(handler, token, result),
+            Kind::Send => self.send_reported(handler, token, result),
             Kind::SendRest => self.rest_sent(handler, token.conn_id(), result),
             Kind::Accept => self.accepted(handler, token.index, result, flags),
             Kind::Socket => self.socket_made(handler, token.conn_id(), result),
@@ -29,6 +29,7 @@ impl Driver<'_> {
             Kind::Wake => self.woken(flags),
             Kind::Bell => self.rung(),
             Kind::Shutdown => self.half_closed(token.conn_id()),
+            Kind::SendLent => self.lent_sent(handler, token.index, result, flags),
             Kind::Ignore => {}
         }
     }
@@ -37,7 +38,9 @@ impl Driver<'_> {
         let Some(phase) = self.ops.slots.get(conn).map(|slot| slot.phase) else {
             // Cannot be: a slot is kept until its receive has ended. Give the buffer back anyway.
             debug_assert!(false, "a completion for a dead {conn:?}");
-            cqueue::buffer_select(flags).into_iter().for_each(|buffer| self.pool.recycle(buffer));
+            if let Some(buffer) = cqueue::buffer_select(flags) {
+                self.pool.used(buffer, result.max(0) as usize, cqueue::buffer_more(flags));
+            }
             return;
         };
         let more = cqueue::more(flags);
@@ -51,7 +54,7 @@ impl Driver<'_> {
                 let bytes = self.pool.bytes(buffer, result as usize);
                 handler.received(&mut self.ops, conn, bytes);
             }
-            self.pool.recycle(buffer);
+            self.pool.used(buffer, result.max(0) as usize, cqueue::buffer_more(flags));
         }
         if result <= 0 {
             self.receive_ended(handler, conn, phase, result);
@@ -71,7 +74,10 @@ impl Driver<'_> {
         phase: Phase,
         result: i32,
     ) {
+        let held = self.ops.slots.get(conn).is_some_and(|slot| slot.held);
         match (-result, phase) {
+            // It came before the hold was in force. The receive of the resumption finds it again.
+            (0, Phase::Open) if held => {}
             (0, Phase::Open) => {
                 self.conns[conn.index()].eof = true;
                 handler.eof(&mut self.ops, conn);
@@ -128,14 +134,15 @@ impl Driver<'_> {
         }
     }
 
-    /// A send out of an outbox was not taken in full.
-    fn send_fell_short<H: Handler>(&mut self, handler: &mut H, token: Token, result: i32) {
+    /// A send out of an outbox was not taken in full, or it was and the success is reported too.
+    fn send_reported<H: Handler>(&mut self, handler: &mut H, token: Token, result: i32) {
         let Some(submitted) =
-            self.submitted.as_ref().filter(|submitted| submitted.batch == token.generation)
+            self.submitted.as_mut().filter(|submitted| submitted.batch == token.generation)
         else {
             debug_assert!(false, "a send completed after its outbox was forgotten");
             return;
         };
+        submitted.awaited = submitted.awaited.saturating_sub(1);
         let segment = submitted.outbox.segments[token.index as usize];
         let bytes = &submitted.outbox.bytes[segment.start..segment.end];
         if result < 0 && result != -libc::EAGAIN {
@@ -160,25 +167,72 @@ impl Driver<'_> {
         }
     }
 
-    /// Sends what is left of the backlog's part that is in flight.
+    /// Sends what is left of the backlog's part that is in flight, without a copy if it is large
+    /// enough for that.
     pub(super) fn send_rest(&mut self, conn: ConnId) {
+        self.send_rest_lending(conn, self.lend_from_bytes);
+    }
+
+    fn send_rest_lending(&mut self, conn: ConnId, lend_from_bytes: usize) {
         let Some(backlog) = self.ops.slots.get(conn).and_then(|slot| slot.backlog.as_ref()) else {
             return;
         };
         let state = &mut self.conns[conn.index()];
         state.in_kernel += 1;
-        let token = Token::conn(Kind::SendRest, conn);
         let len = MAX_SEND_BYTES.min(backlog.in_flight.len() - backlog.sent);
         let rest: *const [u8] = &raw const backlog.in_flight[backlog.sent..backlog.sent + len];
+        if len >= lend_from_bytes {
+            let index = self.loans.lend(conn);
+            let token = Token { kind: Kind::SendLent, generation: 0, index }.encode();
+            // SAFETY: until the result has come, as below. `in_flight` has a loan now, and so
+            // `settle_loan` sees to it that it is then sent on from unchanged, or moved as a whole
+            // to `loans`, where its bytes stay in place until every notification has come.
+            unsafe { self.queue.send_lent(state.fd, rest, token) };
+            return;
+        }
+        let token = Token::conn(Kind::SendRest, conn);
         // SAFETY: `in_flight` is left alone until this send has completed: writes go to `pending`,
         // and the slot, which owns the backlog, is kept while `in_kernel` is not zero.
-        unsafe {
-            self.queue.send_with_patience(state.fd, rest, token);
+        unsafe { self.queue.send_with_patience(state.fd, rest, token) };
+    }
+
+    /// A send of lent memory has its result, or the kernel is done with the memory.
+    fn lent_sent<H: Handler>(&mut self, handler: &mut H, loan: u32, result: i32, flags: u32) {
+        if cqueue::notif(flags) {
+            return self.loans.returned(loan);
+        }
+        let conn = self.loans.sent(loan, cqueue::more(flags));
+        let closed = self.ops.slots.get(conn).is_none_or(|slot| slot.phase == Phase::Closed);
+        // Lent memory counts against RLIMIT_MEMLOCK. What may not be lent can still be copied.
+        if !closed && matches!(-result, libc::ENOBUFS | libc::ENOMEM) {
+            self.conns[conn.index()].in_kernel -= 1;
+            return self.send_rest_lending(conn, usize::MAX);
+        }
+        self.rest_sent(handler, conn, result);
+    }
+
+    /// Moves the memory that is in flight to the loan it is under, unless more of it is about to be
+    /// sent: what the kernel may still read must neither be written to nor go with the backlog.
+    fn settle_loan(&mut self, conn: ConnId, result: i32) {
+        if !self.loans.has(conn) {
+            return;
+        }
+        let Some(slot) = self.ops.slots.get_mut(conn) else {
+            debug_assert!(false, "a loan without a slot: {conn:?}");
+            return;
         };
+        let Some(backlog) = slot.backlog.as_deref_mut() else { return };
+        let failed = result < 0 && result != -libc::EAGAIN && result != -libc::EINTR;
+        let sent = backlog.sent + result.max(0) as usize;
+        if slot.phase == Phase::Closed || failed || sent >= backlog.in_flight.len() {
+            backlog.sent = 0;
+            self.loans.end(conn, std::mem::take(&mut backlog.in_flight));
+        }
     }
 
     fn rest_sent<H: Handler>(&mut self, handler: &mut H, conn: ConnId, result: i32) {
         self.conns[conn.index()].in_kernel -= 1;
+        self.settle_loan(conn, result);
         let Some(slot) = self.ops.slots.get_mut(conn) else {
             return;
         };

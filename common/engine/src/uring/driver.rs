@@ -7,6 +7,7 @@ use std::pin::Pin;
 use io_uring::{CompletionQueue, SubmissionQueue, Submitter};
 use socket2::SockAddr;
 
+use super::loans::Loans;
 use super::pool::BufferPool;
 use super::queue::{Queue, Wait};
 use super::token::{Kind, Token};
@@ -65,8 +66,10 @@ pub(super) const NO_CONN: Conn = Conn {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Draining {
     No,
-    /// Accepting was cancelled; one more look at what has come in before the handler is told.
+    /// Accepting is to be cancelled with the next submission.
     Asked,
+    /// That has been submitted; what had come in before is being handled, then the handler is told.
+    Cancelled,
     Told,
 }
 
@@ -74,6 +77,8 @@ pub(super) enum Draining {
 pub(super) struct Submitted {
     pub(super) batch: u32,
     pub(super) outbox: Outbox,
+    /// Sends that have not completed, where all are reported; else zero.
+    pub(super) awaited: u32,
 }
 
 pub(super) struct Driver<'r> {
@@ -99,6 +104,9 @@ pub(super) struct Driver<'r> {
     /// Kept until the kernel has consumed every send and each that fell short has been seen: only
     /// then may the next batch leave, as two sends of one connection must not be under way.
     pub(super) submitted: Option<Submitted>,
+    /// Output of at least so many bytes is lent to the kernel, see `loans`.
+    pub(super) lend_from_bytes: usize,
+    pub(super) loans: Loans,
     spare: Outbox,
     /// Closes and drain notices whose output is in `submitted`.
     pub(super) closing: Vec<ConnId>,
@@ -120,11 +128,10 @@ impl<'r> Driver<'r> {
         listeners: Vec<TcpListener>,
         control: &'r ShardControl,
     ) -> Self {
-        let direct = report.direct_descriptors;
         Self {
             ops: Ops::new(now_ns()),
             conns: Vec::new(),
-            queue: Queue::new(submitter, sq, direct, options.multishot, options.buffer_size),
+            queue: Queue::new(submitter, sq, report, options.buffer_size),
             cq,
             pool,
             options,
@@ -139,6 +146,11 @@ impl<'r> Driver<'r> {
             addresses: Vec::new(),
             batch: 0,
             submitted: None,
+            lend_from_bytes: match options.send_zc_bytes {
+                0 => usize::MAX,
+                bytes => bytes,
+            },
+            loans: Loans::default(),
             spare: Outbox::default(),
             closing: Vec::new(),
             awaiting_drain: Vec::new(),
@@ -193,6 +205,8 @@ impl<'r> Driver<'r> {
     fn send(&mut self) {
         let outbox = self.ops.take_outbox(std::mem::take(&mut self.spare));
         self.batch = (self.batch + 1) & GENERATION_MASK;
+        let own_from_bytes = self.lend_from_bytes.min(MAX_SEND_BYTES + 1);
+        let mut at_once = 0;
         for (index, segment) in outbox.segments.iter().enumerate() {
             let bytes = &outbox.bytes[segment.start..segment.end];
             let slot = self.ops.slots.get(segment.conn);
@@ -200,7 +214,8 @@ impl<'r> Driver<'r> {
                 continue;
             }
             self.ops.stats.sends += 1;
-            if bytes.len() > MAX_SEND_BYTES {
+            // What is not sent in one go, or lent, needs memory of its own.
+            if bytes.len() >= own_from_bytes {
                 if self.ops.push_back(segment.conn, bytes) {
                     self.send_rest(segment.conn);
                 }
@@ -210,10 +225,13 @@ impl<'r> Driver<'r> {
             let token =
                 Token { kind: Kind::Send, generation: self.batch, index: index as u32 }.encode();
             // SAFETY: `bytes` lies in the outbox, which goes into `submitted` unchanged and stays
-            // there until the kernel has consumed the queue and every completion has been seen.
+            // there until `sends_are_over`: the kernel has consumed the queue and every completion
+            // has been seen, or, with a thread that submits, every one of these sends has completed.
             unsafe { self.queue.send_at_once(fd, bytes, token) };
+            at_once += 1;
         }
-        self.submitted = Some(Submitted { batch: self.batch, outbox });
+        let awaited = if self.queue.sqpoll { at_once } else { 0 };
+        self.submitted = Some(Submitted { batch: self.batch, outbox, awaited });
     }
 
     /// Starts the connections that the handler asked for.
@@ -245,10 +263,38 @@ impl<'r> Driver<'r> {
 
     fn enter(&mut self) -> Result<(), EngineError> {
         self.pool.publish();
-        let wait = self.wait();
-        self.queue.enter(wait).map_err(EngineError::UringEnter)?;
+        if self.queue.sqpoll && self.has_completions() {
+            // The thread does the rest; no syscall is needed.
+            self.queue.hand_over();
+        } else {
+            let wait = self.wait();
+            self.queue.enter(wait).map_err(EngineError::UringEnter)?;
+        }
+        if self.draining == Draining::Asked {
+            self.draining = Draining::Cancelled;
+        }
         self.ops.now_ns = now_ns();
         Ok(())
+    }
+
+    fn has_completions(&mut self) -> bool {
+        self.cq.sync();
+        !self.cq.is_empty()
+    }
+
+    /// Whether completions of sends out of the outbox that was handed over last are to come.
+    pub(super) fn awaits_sends(&self) -> bool {
+        self.submitted.as_ref().is_some_and(|submitted| submitted.awaited > 0)
+    }
+
+    /// Whether the kernel is done with the outbox that was handed over last, and we have heard how
+    /// each of its sends went. To be called when no completion is left in the queue.
+    ///
+    /// A send at once completes when it is submitted, in the syscall. So when that took everything
+    /// and holds back no completion, we have seen whatever there was to report. A thread of the
+    /// kernel submits when it likes, so there we count: every send posts a completion.
+    fn sends_are_over(&self) -> bool {
+        if self.queue.sqpoll { !self.awaits_sends() } else { self.queue.is_settled() }
     }
 
     /// Takes completions until there are none.
@@ -271,7 +317,7 @@ impl<'r> Driver<'r> {
 
     /// With all completions seen: output that was taken is forgotten, and what waited for it done.
     fn settle<H: Handler>(&mut self, handler: &mut H) {
-        if !self.queue.is_settled() {
+        if !self.sends_are_over() {
             return;
         }
         if let Some(Submitted { mut outbox, .. }) = self.submitted.take() {
@@ -297,7 +343,7 @@ impl<'r> Driver<'r> {
             }
             self.awaiting_drain = awaiting;
         }
-        if self.draining == Draining::Asked {
+        if self.draining == Draining::Cancelled && self.queue.is_settled() {
             self.draining = Draining::Told;
             self.listeners.clear();
             self.ops.draining = true;
@@ -367,7 +413,8 @@ impl<'r> Driver<'r> {
             if now_ns() > until_ns {
                 return Ok(());
             }
-            let pending = self.ops.slots.len() > 0 || !self.queue.is_settled();
+            let pending =
+                self.ops.slots.len() > 0 || !self.queue.is_settled() || self.awaits_sends();
             let timeout_ns = if pending { TEARDOWN_NS / 100 } else { 0 };
             self.pool.publish();
             let wait = Wait { want: 1, min_wait_us: 0, timeout_ns: Some(timeout_ns) };
@@ -383,6 +430,10 @@ impl<'r> Driver<'r> {
     /// The counts, and whether the kernel has let go of all memory of ours. What it has not is
     /// left to it for good.
     pub(super) fn finish(mut self) -> (EngineStats, bool) {
+        if !self.loans.is_empty() {
+            // A peer that does not read could keep us waiting for minutes.
+            std::mem::forget(std::mem::take(&mut self.loans));
+        }
         let quiet = self.ops.slots.len() == 0 && self.submitted.is_none();
         if !quiet {
             std::mem::forget(std::mem::take(&mut self.submitted));

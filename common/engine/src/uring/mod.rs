@@ -5,10 +5,14 @@
 //! descriptors. A send leaves with `MSG_DONTWAIT` and without a completion: when the syscall
 //! returns, either the socket took everything, and the memory is free, or a completion says how
 //! much is left, and the rest becomes the connection's backlog, sent in the ordinary way.
+//! Where a thread of the kernel submits (`sqpoll_idle_ms`) every send has its completion, and the
+//! memory is free when all of a batch have come.
 //!
 //! - `setup`: the ring and its flags, with fallbacks; why there is none
+//! - `offer`: what the kernel offers, and what of it is in use
 //! - `queue`: the submission side
 //! - `pool`: provided buffers
+//! - `loans`: output that the kernel reads in place
 //! - `token`: what a completion belongs to
 //! - `driver`: the turn: flush, enter, drain, settle
 //! - `complete`: what each completion leads to
@@ -16,6 +20,8 @@
 
 mod complete;
 mod driver;
+mod loans;
+mod offer;
 mod pool;
 mod queue;
 mod setup;
@@ -30,8 +36,8 @@ use io_uring::IoUring;
 
 use crate::{EngineConfig, EngineError, EngineStats, Handler, ShardControl};
 use driver::Driver;
+pub use offer::{KernelOffer, Offer, UringFeature, UringReport, probe_kernel};
 use pool::BufferPool;
-pub use setup::UringReport;
 
 /// How a shard's ring is set up. Every feature can be switched off, to see what it is worth.
 #[derive(Debug, Clone)]
@@ -51,10 +57,24 @@ pub struct UringOptions {
     pub direct_descriptors: bool,
     /// Arm accepts and receives once for many completions.
     pub multishot: bool,
-    /// Work completions off only when the shard asks for them.
+    /// Work completions off only when the shard asks for them. Not with `sqpoll_idle_ms`.
     pub defer_taskrun: bool,
+    /// Have a thread of the kernel submit, which takes a core while there is work and sleeps after
+    /// so many milliseconds without (0: the kernel's default, a second). Every send has a
+    /// completion then.
+    pub sqpoll_idle_ms: Option<u32>,
+    /// Poll the network card for so many microseconds before sleeping (NAPI, Linux 6.9); 0: never.
+    /// Without effect on loopback.
+    pub napi_busy_poll_us: u32,
+    /// Output of at least so many bytes leaves by `SEND_ZC`, which lends memory to the kernel
+    /// instead of copying it there; 0: never. That memory is copied from the batch's output first,
+    /// each such send has two completions, and loopback copies all the same.
+    pub send_zc_bytes: usize,
+    /// Let one receive after the other fill a provided buffer (Linux 6.12), so that few large ones
+    /// serve small and large input alike; what meets a buffer's end is received in two pieces.
+    pub incremental_buffers: bool,
     /// Size of the file table, capped by the limit on open files.
-    pub max_connections: u32,
+    pub file_table_entries: u32,
 }
 
 impl UringOptions {
@@ -82,7 +102,11 @@ impl Default for UringOptions {
             direct_descriptors: true,
             multishot: true,
             defer_taskrun: true,
-            max_connections: 1 << 20,
+            sqpoll_idle_ms: None,
+            napi_busy_poll_us: 0,
+            send_zc_bytes: 0,
+            incremental_buffers: false,
+            file_table_entries: 1 << 20,
         }
     }
 }
@@ -115,14 +139,25 @@ impl Ring {
         let options = &config.uring;
         let (ring, mut report) = setup::build(options)?;
         let failed = |what| move |errno| EngineError::UringSetup { what, errno };
-        let mut pool = ManuallyDrop::new(BufferPool::new(options.buffers, options.buffer_size));
+        let incremental = options.incremental_buffers;
+        let pool = BufferPool::new(options.buffers, options.buffer_size, incremental);
+        let mut pool = ManuallyDrop::new(pool);
         // SAFETY: the pool is freed only when all receives are known to have ended, see `run`.
-        unsafe { pool.register(&ring.submitter()) }.map_err(failed("provided buffers"))?;
+        unsafe { pool.register(&ring.submitter()) }.map_err(|errno| {
+            if incremental && errno.raw_os_error() == Some(libc::EINVAL) {
+                offer::lacking(UringFeature::IncrementalBuffers)
+            } else {
+                failed("provided buffers")(errno)
+            }
+        })?;
+        if options.napi_busy_poll_us > 0 {
+            setup::busy_poll(&ring, options.napi_busy_poll_us)?;
+        }
         // A direct descriptor cannot be asked for its peer.
         if options.direct_descriptors && !config.peer_addresses {
             let limit = u32::try_from(crate::raise_nofile_limit()).unwrap_or(u32::MAX);
             ring.submitter()
-                .register_files_sparse(options.max_connections.min(limit))
+                .register_files_sparse(options.file_table_entries.min(limit))
                 .map_err(failed("the file table"))?;
             report.direct_descriptors = true;
         }

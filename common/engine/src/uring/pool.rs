@@ -7,7 +7,7 @@ use std::ptr::NonNull;
 use std::sync::atomic::{AtomicU16, Ordering};
 
 use io_uring::Submitter;
-use io_uring::types::BufRingEntry;
+use io_uring::types::{BufRingEntry, IOU_PBUF_RING_INC};
 
 const PAGE_BYTES: usize = 4096;
 
@@ -36,6 +36,11 @@ impl Drop for Pages {
 }
 
 /// Provided buffers of one size, registered with one ring.
+///
+/// Usually a receive takes a whole buffer. Incremental buffers (Linux 6.12) are filled by one
+/// receive after the other, whichever connections they belong to: a completion says whether the
+/// buffer is to be used further, and its bytes begin where those of the completion before ended. No
+/// completion says where; it follows from their order, which the kernel keeps.
 pub(crate) struct BufferPool {
     /// The array that is shared with the kernel; its tail lies in the first entry.
     entries: Pages,
@@ -45,6 +50,8 @@ pub(crate) struct BufferPool {
     /// The tail as far as we have written; the kernel sees it after [`BufferPool::publish`].
     tail: u16,
     published: u16,
+    /// How much of each buffer has been filled, if buffers are incremental; else empty.
+    filled: Vec<u32>,
 }
 
 impl BufferPool {
@@ -52,7 +59,7 @@ impl BufferPool {
     pub(crate) const GROUP: u16 = 0;
 
     /// Allocates `count` (a power of two, at most 32,768) buffers, all in our hands.
-    pub(crate) fn new(count: u16, buffer_bytes: u32) -> Self {
+    pub(crate) fn new(count: u16, buffer_bytes: u32, incremental: bool) -> Self {
         assert!(count.is_power_of_two() && count <= 1 << 15, "checked with the options");
         Self {
             entries: Pages::new(usize::from(count) * size_of::<BufRingEntry>()),
@@ -61,6 +68,7 @@ impl BufferPool {
             buffer_bytes,
             tail: 0,
             published: 0,
+            filled: if incremental { vec![0; usize::from(count)] } else { Vec::new() },
         }
     }
 
@@ -70,6 +78,7 @@ impl BufferPool {
     ///
     /// The pool must outlive the ring, or at least every receive that was started on it.
     pub(crate) unsafe fn register(&mut self, submitter: &Submitter<'_>) -> io::Result<()> {
+        let flags = if self.filled.is_empty() { 0 } else { IOU_PBUF_RING_INC as u16 };
         // SAFETY: `entries` is page-aligned, holds `count` entries, and lives as long as the
         // caller promised.
         unsafe {
@@ -77,7 +86,7 @@ impl BufferPool {
                 self.entries.start.as_ptr() as u64,
                 self.count,
                 Self::GROUP,
-                0,
+                flags,
             )
         }?;
         for buffer in 0..self.count {
@@ -87,27 +96,50 @@ impl BufferPool {
         Ok(())
     }
 
-    /// The first `len` bytes of a buffer that a completion has named.
+    /// The `len` bytes that a completion has brought in a buffer.
     pub(crate) fn bytes(&self, buffer: u16, len: usize) -> &[u8] {
-        assert!(buffer < self.count && len <= self.buffer_bytes as usize, "named by the kernel");
+        let start = self.filled.get(usize::from(buffer)).map_or(0, |&filled| filled as usize);
+        assert!(
+            buffer < self.count && start + len <= self.buffer_bytes as usize,
+            "named by the kernel"
+        );
         // SAFETY: the range lies in `memory`, which is initialised. The kernel has finished with
-        // this buffer, as its completion says so, and writes to it again only after `recycle` and
-        // `publish`, which borrow the pool mutably and so end this slice first.
+        // it, as the completion says so: in what is left of an incremental buffer it goes on behind
+        // this range. It writes here again only after `recycle` and `publish`, which borrow the
+        // pool mutably and so end this slice first.
         unsafe {
             std::slice::from_raw_parts(
-                self.memory.start.as_ptr().add(usize::from(buffer) * self.buffer_bytes as usize),
+                self.memory
+                    .start
+                    .as_ptr()
+                    .add(usize::from(buffer) * self.buffer_bytes as usize + start),
                 len,
             )
         }
     }
 
+    /// What a completion brought has been used: `len` bytes of a buffer. The buffer goes back to
+    /// the kernel, unless that has kept it (`more`) to fill it further.
+    #[inline]
+    pub(crate) fn used(&mut self, buffer: u16, len: usize, more: bool) {
+        if more {
+            self.filled[usize::from(buffer)] += len as u32;
+        } else {
+            self.recycle(buffer);
+        }
+    }
+
     /// Gives a buffer back; the kernel sees it after [`BufferPool::publish`].
-    pub(crate) fn recycle(&mut self, buffer: u16) {
+    fn recycle(&mut self, buffer: u16) {
         let position = self.tail & (self.count - 1);
         let offset = usize::from(buffer) * self.buffer_bytes as usize;
-        // SAFETY: `position < count`, so the entry lies in `entries`; the kernel reads entries only
-        // between its head and the published tail, and this one is not published yet: at most
-        // `count` buffers exist, so the position's former buffer has been consumed. The tail that
+        if let Some(filled) = self.filled.get_mut(usize::from(buffer)) {
+            *filled = 0;
+        }
+        // SAFETY: `position < count`, so the entry lies in `entries`; the kernel reads entries (and
+        // changes those of incremental buffers) only between its head and the published tail, and
+        // this one is not published yet: at most `count` buffers exist, so the position's former
+        // buffer has been consumed. The tail that
         // shares memory with entry 0 is in `resv`, which no setter touches.
         let entry = unsafe { &mut *self.ring().add(usize::from(position)) };
         // SAFETY: `offset` is within `memory`, as `buffer < count`.

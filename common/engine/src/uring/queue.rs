@@ -10,6 +10,7 @@ use io_uring::types::{CancelBuilder, DestinationSlot, Fd, Fixed, SubmitArgs, Tim
 use io_uring::{SubmissionQueue, Submitter, opcode};
 use socket2::SockAddr;
 
+use super::UringReport;
 use super::pool::BufferPool;
 use super::token::Token;
 
@@ -40,7 +41,11 @@ pub(super) struct Queue<'r> {
     /// Whether connections are direct descriptors.
     direct: bool,
     /// Whether receives and accepts are multishot.
-    pub(super) multishot: bool,
+    multishot: bool,
+    /// Whether a thread of the kernel submits what is queued.
+    pub(super) sqpoll: bool,
+    /// What sends at once are marked with.
+    at_once: Flags,
     buffer_bytes: u32,
     /// Whether the kernel took everything with the last `enter`.
     taken: bool,
@@ -54,16 +59,20 @@ impl<'r> Queue<'r> {
     pub(super) fn new(
         submitter: Submitter<'r>,
         sq: SubmissionQueue<'r>,
-        direct: bool,
-        multishot: bool,
+        report: &UringReport,
         buffer_bytes: u32,
     ) -> Self {
+        let UringReport { direct_descriptors: direct, multishot, sqpoll, .. } = *report;
+        let mut at_once = if sqpoll { Flags::empty() } else { Flags::SKIP_SUCCESS };
+        at_once.set(Flags::FIXED_FILE, direct);
         Self {
             submitter,
             sq,
             spill: VecDeque::new(),
             direct,
             multishot,
+            sqpoll,
+            at_once,
             buffer_bytes,
             taken: true,
             enters: 0,
@@ -78,8 +87,7 @@ impl<'r> Queue<'r> {
         self.enters += 1;
         let result = self.submit_and_wait(wait);
         self.sq.sync();
-        self.taken = self.sq.is_empty() && self.spill.is_empty();
-        self.overflows += u64::from(self.sq.cq_overflow());
+        self.note_taken();
         match result {
             Ok(_) => Ok(()),
             Err(error) => match error.raw_os_error() {
@@ -116,11 +124,43 @@ impl<'r> Queue<'r> {
 
     /// Submits without waiting, to make room.
     fn submit(&mut self) {
+        if self.sqpoll {
+            self.wake_thread();
+            if self.sq.is_full() {
+                self.enters += 1;
+                // Waits until the thread has taken something, or for a signal.
+                let _ = self.submitter.squeue_wait();
+            }
+        } else {
+            self.sq.sync();
+            self.enters += 1;
+            // What the kernel does not take now stays queued for the next call.
+            let _ = self.submitter.submit();
+        }
         self.sq.sync();
-        self.enters += 1;
-        // What the kernel does not take now stays queued for the next call.
-        let _ = self.submitter.submit();
+    }
+
+    /// With a thread that submits: shows it what is queued, which takes a syscall only if it sleeps
+    /// or if completions are held back.
+    fn wake_thread(&mut self) {
         self.sq.sync();
+        if self.sq.need_wakeup() || self.sq.cq_overflow() {
+            self.enters += 1;
+            let _ = self.submitter.submit();
+        }
+        self.sq.sync();
+    }
+
+    /// As [`Queue::enter`] without a wait, for a thread that submits.
+    pub(super) fn hand_over(&mut self) {
+        self.unspill();
+        self.wake_thread();
+        self.note_taken();
+    }
+
+    fn note_taken(&mut self) {
+        self.taken = self.sq.is_empty() && self.spill.is_empty();
+        self.overflows += u64::from(self.sq.cq_overflow());
     }
 
     /// Moves spilled entries into the queue while there is room.
@@ -199,18 +239,20 @@ impl<'r> Queue<'r> {
     /// Sends what the socket takes at once. Completes inside the submitting syscall, and posts a
     /// completion only if not everything was taken: with the bytes that were, or an errno.
     ///
+    /// A thread that submits does it at a time of its own: then every send posts a completion.
+    ///
     /// # Safety
     ///
     /// `bytes` must stay valid and untouched until the kernel has consumed the entry and, if a
-    /// completion was posted, that has been seen.
+    /// completion was posted, that has been seen. With a thread that submits: until the completion
+    /// has been seen.
     #[inline]
     pub(super) unsafe fn send_at_once(&mut self, fd: i32, bytes: *const [u8], token: u64) {
         let entry = opcode::Send::new(Fd(fd), bytes.cast(), bytes.len() as u32)
             .flags(AT_ONCE)
             .build()
-            .flags(Flags::SKIP_SUCCESS)
+            .flags(self.at_once)
             .user_data(token);
-        let entry = self.for_conn(entry);
         // SAFETY: the caller's promise.
         unsafe { self.push(entry) };
     }
@@ -222,6 +264,24 @@ impl<'r> Queue<'r> {
     /// `bytes` must stay valid and untouched until the completion has been seen.
     pub(super) unsafe fn send_with_patience(&mut self, fd: i32, bytes: *const [u8], token: u64) {
         let entry = opcode::Send::new(Fd(fd), bytes.cast(), bytes.len() as u32)
+            .flags(WITH_PATIENCE)
+            .build()
+            .user_data(token);
+        let entry = self.for_conn(entry);
+        // SAFETY: the caller's promise.
+        unsafe { self.push(entry) };
+    }
+
+    /// As [`Queue::send_with_patience`], without copying `bytes` where the socket can do so. Completes
+    /// with the result; if that has the flag `MORE`, a notification follows when the kernel has
+    /// let go of the memory.
+    ///
+    /// # Safety
+    ///
+    /// `bytes` must stay valid and untouched until the completion has been seen, and the
+    /// notification if there is to be one.
+    pub(super) unsafe fn send_lent(&mut self, fd: i32, bytes: *const [u8], token: u64) {
+        let entry = opcode::SendZc::new(Fd(fd), bytes.cast(), bytes.len() as u32)
             .flags(WITH_PATIENCE)
             .build()
             .user_data(token);

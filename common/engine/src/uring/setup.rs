@@ -4,38 +4,28 @@
 use std::fs;
 use std::io;
 
+use io_uring::types::Napi;
 use io_uring::{IoUring, Probe, opcode};
 
 use super::UringOptions;
+use super::offer::{self, UringFeature, UringReport};
 use crate::EngineError;
-
-/// What is in use on a ring, after fallbacks.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct UringReport {
-    /// One task submits (Linux 6.0).
-    pub single_issuer: bool,
-    /// Completions are worked off only when the shard asks (6.1).
-    pub defer_taskrun: bool,
-    /// Without `defer_taskrun`: no interruption to work completions off (5.19).
-    pub coop_taskrun: bool,
-    /// A failed submission does not hold up those behind it (5.18).
-    pub submit_all: bool,
-    /// No indirection array in the submission queue (6.6).
-    pub no_sqarray: bool,
-    /// Connections live in the ring's file table, not among the process's descriptors.
-    pub direct_descriptors: bool,
-    /// Waiting for a batch can be bounded in time (6.12).
-    pub min_wait: bool,
-}
 
 /// Builds the ring with as many of the wanted flags as the kernel takes.
 pub(super) fn build(options: &UringOptions) -> Result<(IoUring, UringReport), EngineError> {
+    // A thread that submits works completions off itself.
+    let sqpoll = options.sqpoll_idle_ms.is_some();
     let mut report = UringReport {
         single_issuer: true,
-        defer_taskrun: options.defer_taskrun,
-        coop_taskrun: !options.defer_taskrun,
+        defer_taskrun: options.defer_taskrun && !sqpoll,
+        coop_taskrun: !options.defer_taskrun && !sqpoll,
         submit_all: true,
         no_sqarray: true,
+        sqpoll,
+        multishot: options.multishot,
+        incremental_buffers: options.incremental_buffers,
+        send_zc: options.send_zc_bytes > 0,
+        napi: options.napi_busy_poll_us > 0,
         ..UringReport::default()
     };
     let ring = loop {
@@ -62,14 +52,39 @@ pub(super) fn build(options: &UringOptions) -> Result<(IoUring, UringReport), En
     };
     // Before 6.1 a send that was taken in part reports that nothing was, among other things. What
     // has been ported back to a vendor's kernel is told by an operation that came with 6.1.
-    let mut probe = Probe::new();
-    let known = ring.submitter().register_probe(&mut probe).is_ok();
-    if !known || !probe.is_supported(opcode::SendMsgZc::CODE) {
+    if !is_new_enough(&ring) {
         let cause = format!("this kernel ({}) is too old: Linux 6.1 is needed", kernel_release());
         return Err(EngineError::UringUnavailable { cause });
     }
     report.min_wait = ring.params().is_feature_min_timeout();
+    report.registered_ring = takes_ring_fd(&ring);
     Ok((ring, report))
+}
+
+/// Whether the kernel is Linux 6.1 or something as good.
+pub(super) fn is_new_enough(ring: &IoUring) -> bool {
+    let mut probe = Probe::new();
+    ring.submitter().register_probe(&mut probe).is_ok()
+        && probe.is_supported(opcode::SendMsgZc::CODE)
+}
+
+/// Whether the ring's own descriptor can be registered. It is done in earnest by the `Submitter`
+/// that makes the calls.
+pub(super) fn takes_ring_fd(ring: &IoUring) -> bool {
+    let mut submitter = ring.submitter();
+    submitter.register_ring_fd().is_ok() && submitter.unregister_ring_fd().is_ok()
+}
+
+pub(super) fn register_napi(ring: &IoUring, busy_poll_us: u32) -> io::Result<()> {
+    ring.submitter().register_napi(&mut Napi::new().set_busy_poll_timeout(busy_poll_us))
+}
+
+/// Has waits poll the network card for a while before they sleep.
+pub(super) fn busy_poll(ring: &IoUring, napi_busy_poll_us: u32) -> Result<(), EngineError> {
+    register_napi(ring, napi_busy_poll_us).map_err(|errno| match errno.raw_os_error() {
+        Some(libc::EINVAL | libc::EOPNOTSUPP) => offer::lacking(UringFeature::NapiBusyPoll),
+        _ => EngineError::UringSetup { what: "NAPI busy polling", errno },
+    })
 }
 
 fn build_once(options: &UringOptions, flags: &UringReport) -> io::Result<IoUring> {
@@ -90,11 +105,14 @@ fn build_once(options: &UringOptions, flags: &UringReport) -> io::Result<IoUring
     if flags.no_sqarray {
         builder.setup_no_sqarray();
     }
+    if let Some(idle_ms) = options.sqpoll_idle_ms {
+        builder.setup_sqpoll(idle_ms);
+    }
     builder.build(options.ring_entries)
 }
 
 /// Names the likely cause of a refused `io_uring_setup`.
-fn unavailable(error: &io::Error) -> EngineError {
+pub(super) fn unavailable(error: &io::Error) -> EngineError {
     let disabled = fs::read_to_string("/proc/sys/kernel/io_uring_disabled").unwrap_or_default();
     let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
     EngineError::UringUnavailable {
@@ -102,7 +120,7 @@ fn unavailable(error: &io::Error) -> EngineError {
     }
 }
 
-fn kernel_release() -> String {
+pub(super) fn kernel_release() -> String {
     fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default().trim().to_owned()
 }
 

@@ -29,6 +29,8 @@ pub(crate) enum Kind {
     Bell,
     /// The half-close of a connection.
     Shutdown,
+    /// A send of memory that is lent to the kernel. Index: the loan.
+    SendLent,
 }
 
 /// A decoded `user_data`.
@@ -66,6 +68,7 @@ impl Token {
             7 => Kind::Connect,
             8 => Kind::Bell,
             9 => Kind::Shutdown,
+            10 => Kind::SendLent,
             _ => Kind::Ignore,
         };
         Self { kind, generation: (bits >> 32) as u32 & GENERATION_MASK, index: bits as u32 }
@@ -94,6 +97,7 @@ mod tests {
             Kind::Connect,
             Kind::Bell,
             Kind::Shutdown,
+            Kind::SendLent,
         ]
         .into_iter()
         .enumerate()

@@ -40,6 +40,10 @@ impl Driver<'_> {
     /// Whether the end of this very submission is enough to go on: a send that is taken whole posts
     /// no completion, but a close may wait for it, or more output of a batch that has not settled.
     fn is_owed_a_turn(&self) -> bool {
+        if self.awaits_sends() {
+            // Their completions will end the wait.
+            return false;
+        }
         let waiting = !self.closing.is_empty() || !self.awaiting_drain.is_empty();
         // After a flush there is something here only if the batch before has not settled.
         let held_back = self.ops.written
@@ -51,7 +55,7 @@ impl Driver<'_> {
 
     /// How long to wait: until the next deadline, alarm or end of an accept pause.
     pub(super) fn wait(&mut self) -> Wait {
-        if self.draining == Draining::Asked || self.is_owed_a_turn() {
+        if matches!(self.draining, Draining::Asked | Draining::Cancelled) || self.is_owed_a_turn() {
             return Wait { want: 1, min_wait_us: 0, timeout_ns: Some(0) };
         }
         let accept = (!self.resting_listeners.is_empty()).then_some(self.accept_at_ns);
@@ -80,7 +84,8 @@ impl Driver<'_> {
             return None;
         }
         let timeout_ns = at_ns.saturating_sub(now_ns());
-        if timeout_ns < NEAR_NS {
+        // A thread that submits would read the bell's time at any moment.
+        if timeout_ns < NEAR_NS || self.queue.sqpoll {
             return Some(timeout_ns);
         }
         self.bell.time.set(Timespec::from(Duration::from_nanos(timeout_ns)));

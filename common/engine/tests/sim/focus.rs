@@ -443,6 +443,56 @@ fn ten_megabytes_stream_through_a_small_buffer() {
 }
 
 #[test]
+fn held_input_waits_with_its_end() {
+    for late in [b"".as_slice(), b"late"] {
+        let (mut sim, server, client) = calm_pair();
+        act(&mut sim, server, Ops::hold_input);
+        act(&mut sim, client, |ops, conn| {
+            ops.output(conn).extend_from_slice(late);
+            ops.close(conn);
+        });
+        assert_ne!(sim.run_until(sim.now_ns() + SECOND_NS), Outcome::TurnLimit);
+        assert_eq!(
+            (probe(&sim, server).count("received"), probe(&sim, server).count("eof")),
+            (0, 0)
+        );
+        // Twice is once, and what was let go and is held again is held.
+        act(&mut sim, server, |ops, conn| {
+            ops.hold_input(conn);
+            ops.resume_input(conn);
+            ops.hold_input(conn);
+        });
+        assert_ne!(sim.run_until(sim.now_ns() + SECOND_NS), Outcome::TurnLimit);
+        assert_eq!(
+            (probe(&sim, server).count("received"), probe(&sim, server).count("eof")),
+            (0, 0)
+        );
+        act(&mut sim, server, Ops::resume_input);
+        assert_all_over(&mut sim, [server, client]);
+        assert_eq!(probe(&sim, server).received, late);
+        assert_eq!(probe(&sim, server).count("eof"), 1);
+    }
+}
+
+#[test]
+fn a_held_connection_that_is_closed_with_care_hears_its_end() {
+    let (mut sim, server, client) = calm_pair();
+    act(&mut sim, server, |ops, conn| {
+        ops.hold_input(conn);
+        ops.close_lingering(conn);
+    });
+    act(&mut sim, client, |ops, conn| {
+        ops.output(conn).resize(100_000, 1);
+        ops.close(conn);
+    });
+    let begun_ns = sim.now_ns();
+    assert_all_over(&mut sim, [server, client]);
+    assert!(probe(&sim, server).time_of("closed") - begun_ns < SECOND_NS, "it waited for nothing");
+    assert_eq!(probe(&sim, server).received, b"");
+    assert!(matches!(reason(&sim, client), CloseReason::Local));
+}
+
+#[test]
 fn with_nothing_written_it_is_drained_at_once() {
     let (mut sim, server, client) = calm_pair();
     act(&mut sim, server, Ops::notify_drained);

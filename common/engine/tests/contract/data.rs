@@ -1,0 +1,326 @@
+//! Bytes: all of them arrive, in order, and none sooner than they are wanted.
+
+use std::io::{Read, Write};
+use std::net::{Shutdown, SocketAddr};
+use std::time::Duration;
+
+use ringbench_engine::{CloseReason, ConnId, Handler, Ops, TargetId};
+
+use crate::{Echo, Server, engines, pattern, run_client, variants};
+
+#[test]
+fn echoes_large_amounts_through_full_sockets() {
+    for (name, config) in variants() {
+        let server = Server::start(&config, Echo::default);
+        let sent = pattern(6_000_000, 77);
+        let mut reader = server.connect();
+        let mut writer = reader.try_clone().unwrap();
+        let copy = sent.clone();
+        let writing = std::thread::spawn(move || {
+            writer.write_all(&copy).unwrap();
+            writer.shutdown(Shutdown::Write).unwrap();
+        });
+        let mut echoed = Vec::new();
+        reader.read_to_end(&mut echoed).unwrap();
+        writing.join().unwrap();
+        assert!(echoed == sent, "{name}: the echo differs");
+        let done = server.stop();
+        assert!(matches!(done.handler.reasons[..], [CloseReason::Local]), "{name}");
+    }
+}
+
+#[test]
+fn a_peer_that_does_not_read_is_held_back() {
+    for (name, config) in engines() {
+        let server = Server::start(&config, Echo::default);
+        let mut stream = server.connect();
+        stream.set_write_timeout(Some(Duration::from_millis(500))).unwrap();
+        let chunk = pattern(1 << 20, 3);
+        let mut sent = Vec::new();
+        // Writing stalls when both sockets' buffers and the server's backlog are full.
+        let stalled = (0..200).any(|_| match stream.write(&chunk) {
+            Ok(len) => {
+                sent.extend_from_slice(&chunk[..len]);
+                false
+            }
+            Err(_) => true,
+        });
+        assert!(stalled, "{name}: 200 MB went into a server whose answers nobody reads");
+        stream.shutdown(Shutdown::Write).unwrap();
+        let mut echoed = Vec::new();
+        stream.read_to_end(&mut echoed).unwrap();
+        assert!(echoed == sent, "{name}: bytes were lost when the input was paused");
+        let done = server.stop();
+        assert!(done.stats.sends_blocked > 0, "{name}");
+        let most = done.handler.most_backlog;
+        assert!(most < 6 << 20, "{name}: backlog of {most}");
+    }
+}
+
+/// Opens connections, sends on each a number of messages, one when the last has come back whole.
+struct Pinger {
+    target: SocketAddr,
+    target_id: Option<TargetId>,
+    connections: u32,
+    messages: u32,
+    sizes: [usize; 3],
+    state: Vec<(u32, Vec<u8>)>,
+    finished: u32,
+    failures: Vec<CloseReason>,
+    submitted_ns: u64,
+}
+
+impl Pinger {
+    fn new(target: SocketAddr, connections: u32, messages: u32) -> Self {
+        Self {
+            target,
+            target_id: None,
+            connections,
+            messages,
+            sizes: [1, 700, 40_000],
+            state: Vec::new(),
+            finished: 0,
+            failures: Vec::new(),
+            submitted_ns: 0,
+        }
+    }
+
+    fn message(&self, conn: ConnId, number: u32) -> Vec<u8> {
+        pattern(self.sizes[number as usize % 3], conn.index() as u64 * 1000 + u64::from(number))
+    }
+}
+
+impl Handler for Pinger {
+    fn started(&mut self, ops: &mut Ops) {
+        let target = ops.add_target(self.target);
+        self.target_id = Some(target);
+        for _ in 0..self.connections {
+            ops.connect(target);
+        }
+    }
+
+    fn connected(&mut self, ops: &mut Ops, conn: ConnId) {
+        if self.state.len() <= conn.index() {
+            self.state.resize(conn.index() + 1, (0, Vec::new()));
+        }
+        self.state[conn.index()] = (0, Vec::new());
+        let message = self.message(conn, 0);
+        ops.output(conn).extend_from_slice(&message);
+    }
+
+    fn received(&mut self, ops: &mut Ops, conn: ConnId, bytes: &[u8]) {
+        assert!(ops.now_ns() >= self.submitted_ns, "an answer before its question");
+        let (number, got) = &mut self.state[conn.index()];
+        got.extend_from_slice(bytes);
+        let number = *number;
+        let expected = self.message(conn, number);
+        let (_, got) = &mut self.state[conn.index()];
+        if got.len() < expected.len() {
+            return;
+        }
+        assert!(*got == expected, "message {number} of {conn:?} came back changed");
+        got.clear();
+        if number + 1 == self.messages {
+            ops.close(conn);
+            return;
+        }
+        self.state[conn.index()].0 = number + 1;
+        let next = self.message(conn, number + 1);
+        ops.output(conn).extend_from_slice(&next);
+    }
+
+    fn closed(&mut self, ops: &mut Ops, _: ConnId, why: CloseReason) {
+        match why {
+            CloseReason::Local => self.finished += 1,
+            why => self.failures.push(why),
+        }
+        if self.finished as usize + self.failures.len() == self.connections as usize {
+            ops.stop();
+        }
+    }
+
+    fn submitting(&mut self, now_ns: u64) {
+        self.submitted_ns = now_ns;
+    }
+}
+
+#[test]
+fn many_connections_echo_in_order() {
+    for (name, config) in variants() {
+        let server = Server::start(&config, Echo::default);
+        let address = server.address;
+        let client = run_client(&config, move || Pinger::new(address, 50, 40));
+        assert_eq!(client.handler.finished, 50, "{name}: {:?}", client.handler.failures);
+        let done = server.stop();
+        assert_eq!((done.stats.accepts, client.stats.accepts), (50, 0), "{name}");
+        for stats in [done.stats, client.stats] {
+            assert!(stats.sends >= 50 * 40, "{name}: {} sends", stats.sends);
+            assert!((1..=50).contains(&stats.connections_peak), "{name}");
+            assert!(stats.enters > 0 && stats.completions > 0, "{name}");
+        }
+    }
+}
+
+#[test]
+fn a_refused_connection_says_so() {
+    for (name, config) in variants() {
+        let address = std::net::TcpListener::bind(crate::ANY).unwrap().local_addr().unwrap();
+        let client = run_client(&config, move || Pinger::new(address, 3, 1));
+        assert_eq!(client.handler.failures.len(), 3, "{name}");
+        for why in client.handler.failures {
+            let CloseReason::ConnectFailed(error) = why else { panic!("{name}: {why:?}") };
+            assert_eq!(error.kind(), std::io::ErrorKind::ConnectionRefused, "{name}");
+        }
+    }
+}
+
+/// Streams a body of any size in pieces, each when the last has left.
+#[derive(Default)]
+struct Streamer {
+    left: usize,
+    most_at_once: usize,
+}
+
+const PIECE: usize = 64 * 1024;
+
+impl Streamer {
+    fn next_piece(&mut self, ops: &mut Ops, conn: ConnId) {
+        let len = PIECE.min(self.left);
+        self.left -= len;
+        ops.output(conn).extend_from_slice(&pattern(len, 11));
+        self.most_at_once = self.most_at_once.max(ops.backlog_bytes(conn));
+        if self.left == 0 { ops.close(conn) } else { ops.notify_drained(conn) }
+    }
+}
+
+impl Handler for Streamer {
+    fn received(&mut self, ops: &mut Ops, conn: ConnId, _: &[u8]) {
+        self.left = 10_000_000;
+        self.next_piece(ops, conn);
+    }
+
+    fn drained(&mut self, ops: &mut Ops, conn: ConnId) {
+        self.next_piece(ops, conn);
+    }
+}
+
+#[test]
+fn a_stream_is_produced_as_it_leaves() {
+    for (name, config) in variants() {
+        let server = Server::start(&config, Streamer::default);
+        let mut stream = server.connect();
+        stream.write_all(b"go").unwrap();
+        let mut body = Vec::new();
+        stream.read_to_end(&mut body).unwrap();
+        assert_eq!(body.len(), 10_000_000, "{name}");
+        let piece = pattern(PIECE, 11);
+        assert!(body.chunks(PIECE).all(|chunk| *chunk == piece[..chunk.len()]), "{name}");
+        assert!(server.stop().handler.most_at_once <= PIECE, "{name}");
+    }
+}
+
+/// Holds the input of whoever says "hold", and lets it come again when another connection says
+/// "go".
+#[derive(Debug, Default)]
+struct Gate {
+    held: Option<ConnId>,
+    /// What the connection that was held brought, and when it came to be let go.
+    calls: Vec<String>,
+}
+
+impl Handler for Gate {
+    fn received(&mut self, ops: &mut Ops, conn: ConnId, bytes: &[u8]) {
+        let text = String::from_utf8(bytes.to_vec()).unwrap();
+        match (text.as_str(), self.held) {
+            ("go", Some(held)) => {
+                self.calls.push("-".to_owned());
+                ops.resume_input(held);
+            }
+            ("hold", _) => {
+                self.held = Some(conn);
+                ops.hold_input(conn);
+                ops.output(conn).extend_from_slice(b"held");
+            }
+            _ => self.calls.push(text),
+        }
+    }
+
+    fn eof(&mut self, ops: &mut Ops, conn: ConnId) {
+        if self.held == Some(conn) {
+            self.calls.push("end".to_owned());
+            ops.output(conn).extend_from_slice(b"over");
+        }
+        ops.close(conn);
+    }
+}
+
+#[test]
+fn a_connection_that_is_held_hears_nothing_until_it_is_resumed() {
+    for (name, config) in variants() {
+        for late in ["", "late"] {
+            let server = Server::start(&config, Gate::default);
+            let mut stream = server.connect();
+            stream.write_all(b"hold").unwrap();
+            let mut answer = [0; 4];
+            stream.read_exact(&mut answer).unwrap();
+            // Sent after the hold was in force, and there before the other connection speaks.
+            stream.write_all(late.as_bytes()).unwrap();
+            stream.shutdown(Shutdown::Write).unwrap();
+            server.connect().write_all(b"go").unwrap();
+            stream.read_exact(&mut answer).unwrap();
+            assert_eq!(&answer, b"over", "{name}");
+            let calls = server.stop().handler.calls;
+            let expected: Vec<&str> =
+                ["-", late, "end"].into_iter().filter(|call| !call.is_empty()).collect();
+            assert_eq!(calls, expected, "{name}");
+        }
+    }
+}
+
+/// Holds its input after every piece of it, for a moment.
+#[derive(Debug, Default)]
+struct Stutterer {
+    received: Vec<u8>,
+    held: Option<ConnId>,
+    holds: usize,
+}
+
+impl Handler for Stutterer {
+    fn received(&mut self, ops: &mut Ops, conn: ConnId, bytes: &[u8]) {
+        self.received.extend_from_slice(bytes);
+        if self.held.is_none() {
+            self.held = Some(conn);
+            self.holds += 1;
+            ops.hold_input(conn);
+            ops.set_alarm(Some(ops.now_ns() + 100_000));
+        }
+    }
+
+    fn eof(&mut self, ops: &mut Ops, conn: ConnId) {
+        assert_eq!(self.held, None, "the end was heard of during a hold");
+        ops.close(conn);
+    }
+
+    fn alarm(&mut self, ops: &mut Ops) {
+        if let Some(held) = self.held.take() {
+            ops.resume_input(held);
+        }
+    }
+}
+
+#[test]
+fn nothing_is_lost_however_often_input_is_held() {
+    for (name, config) in variants() {
+        let server = Server::start(&config, Stutterer::default);
+        let mut stream = server.connect();
+        // More than can have been received before a hold is in force.
+        let buffered = usize::from(config.uring.buffers) * config.uring.buffer_size as usize;
+        let sent = pattern(2 * buffered + 500_000, 5);
+        stream.write_all(&sent).unwrap();
+        stream.shutdown(Shutdown::Write).unwrap();
+        assert_eq!(stream.read(&mut [0]).unwrap(), 0, "{name}");
+        let done = server.stop().handler;
+        assert!(done.received == sent, "{name}: {} bytes", done.received.len());
+        assert!(done.holds > 1, "{name}");
+    }
+}

@@ -1,0 +1,228 @@
+//! How connections and shards end.
+
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::sync::{Mutex, mpsc};
+
+use ringbench_engine::{CloseReason, ConnId, Control, Handler, Ops};
+
+use crate::{Echo, Server, connect, engines, pattern, variants};
+
+/// Answers a line with a large reply and closes, in the way its first byte names.
+struct Closer;
+
+const REPLY: usize = 3_000_000;
+
+impl Handler for Closer {
+    fn received(&mut self, ops: &mut Ops, conn: ConnId, bytes: &[u8]) {
+        ops.output(conn).extend_from_slice(&pattern(REPLY, 9));
+        match bytes[0] {
+            b'c' => ops.close(conn),
+            b'l' => ops.close_lingering(conn),
+            b'a' => ops.abort(conn),
+            _ => panic!("unknown command"),
+        }
+        ops.output(conn).extend_from_slice(b"after the close: dropped");
+    }
+}
+
+#[test]
+fn what_was_written_before_a_close_arrives_in_full() {
+    for (name, config) in variants() {
+        for command in ["c", "l"] {
+            let server = Server::start(&config, || Closer);
+            let mut stream = server.connect();
+            stream.write_all(command.as_bytes()).unwrap();
+            let mut reply = Vec::new();
+            stream.read_to_end(&mut reply).unwrap();
+            assert!(reply == pattern(REPLY, 9), "{name}, {command}: {} bytes", reply.len());
+            server.stop();
+        }
+    }
+}
+
+#[test]
+fn a_lingering_close_survives_unread_input() {
+    for (name, config) in variants() {
+        let server = Server::start(&config, || Closer);
+        let mut stream = server.connect();
+        stream.write_all(b"l").unwrap();
+        let mut first = [0; 1000];
+        stream.read_exact(&mut first).unwrap();
+        // Input that arrives after the server has closed: a plain close would answer it with a
+        // reset, which throws away what has not been read yet.
+        for _ in 0..100 {
+            stream.write_all(&pattern(1000, 5)).unwrap();
+        }
+        let mut rest = Vec::new();
+        stream.read_to_end(&mut rest).unwrap();
+        assert_eq!(first.len() + rest.len(), REPLY, "{name}");
+        server.stop();
+    }
+}
+
+#[test]
+fn an_abort_drops_the_connection() {
+    for (name, config) in variants() {
+        let server = Server::start(&config, || Closer);
+        let mut stream = server.connect();
+        stream.write_all(b"a").unwrap();
+        let mut reply = Vec::new();
+        // An end of file or a reset, but no reply.
+        let _ = stream.read_to_end(&mut reply);
+        assert!(reply.is_empty(), "{name}");
+        server.stop();
+    }
+}
+
+#[test]
+fn a_reset_is_told_from_an_end() {
+    for (name, config) in variants() {
+        let server = Server::start(&config, Echo::default);
+        let mut stream = server.connect();
+        stream.write_all(b"x").unwrap();
+        // Closed with the answer unread, which the kernel makes a reset.
+        while stream.peek(&mut [0]).unwrap() == 0 {}
+        drop(stream);
+        server.drain();
+        let reasons = server.join().handler.reasons;
+        assert!(matches!(reasons[..], [CloseReason::ReceiveFailed(_)]), "{name}: {reasons:?}");
+    }
+}
+
+#[test]
+fn a_stop_drops_what_is_open() {
+    for (name, config) in variants() {
+        let server = Server::start(&config, Echo::default);
+        let mut stream = server.connect();
+        stream.write_all(b"x").unwrap();
+        stream.read_exact(&mut [0]).unwrap();
+        let reasons = server.stop().handler.reasons;
+        assert!(matches!(reasons[..], [CloseReason::Stopped]), "{name}: {reasons:?}");
+        assert_eq!(stream.read(&mut [0]).unwrap(), 0, "{name}");
+    }
+}
+
+#[test]
+fn a_drain_stops_accepting_and_ends_with_the_last_connection() {
+    for (name, config) in variants() {
+        let server = Server::start(&config, Echo::default);
+        let mut stream = server.connect();
+        stream.write_all(b"one").unwrap();
+        let mut answer = [0; 3];
+        stream.read_exact(&mut answer).unwrap();
+        server.drain();
+        // The open connection works on; a new one is refused as soon as the listener is closed.
+        while TcpStream::connect(server.address).is_ok() {}
+        stream.write_all(b"two").unwrap();
+        stream.read_exact(&mut answer).unwrap();
+        assert_eq!(&answer, b"two", "{name}");
+        assert!(!server.shards.is_finished(), "{name}");
+        drop(stream);
+        assert!(server.join().handler.told_to_drain, "{name}");
+    }
+}
+
+/// Echoes; in the first `received` it waits for the test.
+struct Sleeper {
+    asleep: mpsc::Sender<()>,
+    wake: mpsc::Receiver<()>,
+    drained: bool,
+    accepted_late: usize,
+}
+
+impl Handler for Sleeper {
+    fn accepted(&mut self, _: &mut Ops, _: ConnId) {
+        self.accepted_late += usize::from(self.drained);
+    }
+
+    fn received(&mut self, ops: &mut Ops, conn: ConnId, bytes: &[u8]) {
+        ops.output(conn).extend_from_slice(bytes);
+        if self.asleep.send(()).is_ok() {
+            // Awake for good once the test has dropped its end.
+            let _ = self.wake.recv();
+        }
+    }
+
+    fn control(&mut self, _: &mut Ops, _: Control) {
+        self.drained = true;
+    }
+}
+
+#[test]
+fn who_connected_before_a_drain_is_served() {
+    for (name, config) in engines() {
+        let (asleep, is_asleep) = mpsc::channel();
+        let (waking, wake) = mpsc::channel();
+        let parts = Mutex::new(Some((asleep, wake)));
+        let server = Server::start(&config, move || {
+            let (asleep, wake) = parts.lock().unwrap().take().expect("one shard");
+            Sleeper { asleep, wake, drained: false, accepted_late: 0 }
+        });
+        let mut streams = vec![server.connect()];
+        streams[0].write_all(b"x").unwrap();
+        is_asleep.recv().unwrap();
+        // The shard does not get to accept these before it is told to drain.
+        for _ in 0..20 {
+            let mut stream = server.connect();
+            stream.write_all(b"x").unwrap();
+            streams.push(stream);
+        }
+        server.drain();
+        drop((waking, is_asleep));
+        for mut stream in streams {
+            let mut answer = [0];
+            stream.read_exact(&mut answer).unwrap_or_else(|error| panic!("{name}: {error}"));
+        }
+        let done = server.join();
+        assert_eq!(done.stats.accepts, 21, "{name}");
+        assert!(done.handler.drained, "{name}");
+        assert_eq!(done.handler.accepted_late, 0, "{name}");
+    }
+}
+
+/// Greets whoever connects and closes at once, so that accepts and closes are always under way.
+#[derive(Default)]
+struct Greeter {
+    closed: usize,
+}
+
+impl Handler for Greeter {
+    fn accepted(&mut self, ops: &mut Ops, conn: ConnId) {
+        ops.output(conn).extend_from_slice(b"hello");
+        ops.close_lingering(conn);
+    }
+
+    fn received(&mut self, _: &mut Ops, _: ConnId, _: &[u8]) {}
+
+    fn closed(&mut self, _: &mut Ops, _: ConnId, _: CloseReason) {
+        self.closed += 1;
+    }
+}
+
+#[test]
+fn short_lived_connections_all_get_their_answer() {
+    for (name, config) in variants() {
+        let server = Server::start(&config, Greeter::default);
+        let address = server.address;
+        let clients: Vec<_> = (0..8)
+            .map(|_| {
+                std::thread::spawn(move || {
+                    for _ in 0..200 {
+                        let mut stream = connect(address);
+                        // What it sends is still unread when the answer leaves.
+                        stream.write_all(b"ignored").unwrap();
+                        let mut answer = String::new();
+                        stream.read_to_string(&mut answer).unwrap();
+                        assert_eq!(answer, "hello");
+                    }
+                })
+            })
+            .collect();
+        for client in clients {
+            client.join().unwrap_or_else(|_| panic!("{name}: a client failed"));
+        }
+        server.drain();
+        assert_eq!(server.join().handler.closed, 1600, "{name}: a connection leaked");
+    }
+}
