@@ -6,8 +6,11 @@
 set -uo pipefail
 # shellcheck source=scripts/lib.sh
 . "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
+# shellcheck source=scripts/lib/rounds.sh
+. "$IN_DIR/scripts/lib/rounds.sh"
+# shellcheck source=scripts/lib/peers.sh
+. "$IN_DIR/scripts/lib/peers.sh"
 
-BODY='Hello, World!'
 COLUMNS_OF_RUNS=round,connections,pipeline,server,load,requests,requests_per_sec,p50_us,p99_us,errors,server_cpu_us,load_cpu_us,foreign_cpu_ms,steal_ms
 
 usage() {
@@ -82,128 +85,33 @@ check_tools() {
         command -v "$tool" >/dev/null || missing+=("$tool")
     done
     ((${#missing[@]} == 0)) || die "${missing[*]} not found: apt-get install wrk nginx"
-    command -v taskset >/dev/null || die "taskset not found: apt-get install util-linux"
-}
-
-choose_cores() {
-    local cores
-    mapfile -t cores < <(allowed_cores)
-    ((${#cores[@]} >= 2)) || die "needs two cores, one for the server and one for the load"
-    SERVER_CORE=${SERVER_CORE:-${cores[0]}}
-    LOAD_CORE=${LOAD_CORE:-${cores[1]}}
-    local core
-    for core in "$SERVER_CORE" "$LOAD_CORE"; do
-        printf '%s\n' "${cores[@]}" | grep -qxF -- "$core" ||
-            die_usage "core $core is not one that this process may use (${cores[*]})"
-    done
-    [[ $SERVER_CORE != "$LOAD_CORE" ]] || die_usage "server and load need a core each"
 }
 
 # --- Servers ------------------------------------------------------------------------------------
 
 # Starts both; they stay up for all rounds, and the one that is not being driven sleeps.
-# SERVER_URLS and SERVER_PIDS are by name; a server may have several processes.
-declare -A SERVER_URLS SERVER_PIDS
+# By name: where each answers, its processes, and the bytes of an answer.
+declare -A URL_OF PIDS_OF BYTES_OF
 start_servers() {
-    start_ringserve "$TMP/ringserve" taskset -c "$SERVER_CORE" \
-        "$RINGSERVE" --listen 127.0.0.1:0 --shards 1 --cores "$SERVER_CORE" || exit 1
-    SERVER_URLS[ringserve]=$SERVER_URL
-    SERVER_PIDS[ringserve]=$SERVER_PID
-    start_nginx || exit 1
     local server
     for server in ringserve nginx; do
-        verify_answer "$server"
+        # shellcheck disable=SC2119 # no flags beyond the usual ones
+        case $server in
+        ringserve) start_ringserve_arm || exit 1 ;;
+        nginx) start_peer nginx "$SERVER_CORE" || exit 1 ;;
+        esac
+        verify_answer "$server" "$SERVER_URL"
+        URL_OF[$server]=$SERVER_URL
+        PIDS_OF[$server]=${SERVER_PIDS[*]}
+        BYTES_OF[$server]=$ANSWER_BYTES
     done
-}
-
-# One worker, as ringserve has one shard; no access log; connections are never closed for their
-# number of requests. All its files are in a folder of our own, so that no root is needed.
-start_nginx() {
-    local dir=$TMP/nginx port tries
-    mkdir -p "$dir" || return 1
-    for ((tries = 0; tries < 10; tries++)); do
-        # Below the range of outgoing ports, so that no connection of ours takes it meanwhile.
-        port=$((20000 + RANDOM % 10000))
-        nginx_configuration "$port" >"$dir/nginx.conf"
-        taskset -c "$SERVER_CORE" nginx -p "$dir/" -e "$dir/error.log" -c "$dir/nginx.conf" \
-            </dev/null >"$dir/out" 2>&1 &
-        local master=$!
-        OWN_PIDS+=("$master")
-        if wait_for_nginx "$master" "$port"; then
-            SERVER_URLS[nginx]=http://127.0.0.1:$port
-            return 0
-        fi
-        end_process "$master"
-        grep -q 'Address already in use' "$dir/error.log" "$dir/out" || break
-    done
-    note "$PROGRAM: nginx did not start:"
-    sed 's/^/    /' "$dir/out" >&2
-    return 1
-}
-
-nginx_configuration() {
-    cat <<END
-daemon off;
-worker_processes 1;
-worker_rlimit_nofile 16384;
-pid nginx.pid;
-events {
-    worker_connections 12000;
-}
-http {
-    access_log off;
-    tcp_nodelay on;
-    keepalive_timeout 300s;
-    keepalive_requests 1000000000;
-    client_body_temp_path body;
-    proxy_temp_path proxy;
-    fastcgi_temp_path fastcgi;
-    uwsgi_temp_path uwsgi;
-    scgi_temp_path scgi;
-    server {
-        listen 127.0.0.1:$1 backlog=4096;
-        location / {
-            default_type text/plain;
-            return 200 "$BODY";
-        }
-    }
-}
-END
-}
-
-# Until its worker is there and the port answers. Sets SERVER_PIDS[nginx].
-wait_for_nginx() {
-    local master=$1 port=$2 tries workers
-    for ((tries = 0; tries < 100; tries++)); do
-        kill -0 "$master" 2>/dev/null || return 1
-        workers=$(cat "/proc/$master/task/$master/children" 2>/dev/null)
-        if [[ -n $workers ]] && (: >"/dev/tcp/127.0.0.1/$port") 2>/dev/null; then
-            SERVER_PIDS[nginx]="$master $workers"
-            return 0
-        fi
-        sleep 0.05
-    done
-    return 1
-}
-
-# A server that answers with an error page can be very fast. Sets ANSWER_BYTES by name.
-declare -A ANSWER_BYTES
-verify_answer() {
-    local server=$1 authority=${SERVER_URLS[$1]#http://} answer connection
-    exec {connection}<>"/dev/tcp/${authority%:*}/${authority##*:}" || die "cannot connect to $server"
-    printf 'GET / HTTP/1.1\r\nHost: %s\r\nConnection: close\r\n\r\n' "$authority" >&"$connection"
-    answer=$(timeout 5 cat <&"$connection")
-    exec {connection}>&-
-    [[ $answer == 'HTTP/1.1 200 '* && $answer == *"$BODY" ]] ||
-        die "$server does not answer GET / with 200 and '$BODY' but with: ${answer:0:200}"
-    ANSWER_BYTES[$server]=${#answer}
 }
 
 # --- Runs ---------------------------------------------------------------------------------------
 
 # run_with LOAD SERVER CONNECTIONS DEPTH SECONDS: one run; REPORT, LOAD_CPU_US afterwards.
 run_with() {
-    local load=$1 url=${SERVER_URLS[$2]}/ connections=$3 depth=$4 seconds=$5
+    local load=$1 url=${URL_OF[$2]}/ connections=$3 depth=$4 seconds=$5
     local command=(taskset -c "$LOAD_CORE") parser
     if [[ $load == wrk ]]; then
         parser=wrk.awk
@@ -234,17 +142,10 @@ function request() return batch end
 END
 }
 
-# Sets BUSY_TICKS and STEAL_TICKS, those of all cores since boot, in clock ticks.
-machine_ticks() {
-    local user nice system irq softirq
-    read -r _ user nice system _ _ irq softirq STEAL_TICKS _ </proc/stat
-    BUSY_TICKS=$((user + nice + system + irq + softirq))
-}
-
 # measure ROUND CONNECTIONS DEPTH SERVER LOAD: one run, one line of $TMP/runs.csv.
 measure() {
     local round=$1 connections=$2 depth=$3 server=$4 load=$5 pids before busy steal server_us foreign
-    read -ra pids <<<"${SERVER_PIDS[$server]}"
+    read -ra pids <<<"${PIDS_OF[$server]}"
     machine_ticks
     busy=$BUSY_TICKS steal=$STEAL_TICKS
     cpu_ns "${pids[@]}"
@@ -263,16 +164,6 @@ measure() {
         "${REPORT[errors]}" "$server_us" "$LOAD_CPU_US" "$foreign" \
         $(((STEAL_TICKS - steal) * 1000 / TICKS_PER_SEC)) >>"$TMP/runs.csv"
     FAILED_REQUESTS=$((FAILED_REQUESTS + REPORT[errors]))
-}
-
-# shuffle ITEM...: sets SHUFFLED, in an order that SEED decides.
-shuffle() {
-    local i j held
-    SHUFFLED=("$@")
-    for ((i = $# - 1; i > 0; i--)); do
-        j=$((RANDOM % (i + 1)))
-        held=${SHUFFLED[i]} SHUFFLED[i]=${SHUFFLED[j]} SHUFFLED[j]=$held
-    done
 }
 
 # The four combinations that ratios are made of run next to each other, so that a machine that grows
@@ -311,20 +202,9 @@ warm_up() {
 
 # --- The report ---------------------------------------------------------------------------------
 
-describe_machine() {
-    local vulnerability mitigations=()
-    for vulnerability in /sys/devices/system/cpu/vulnerabilities/*; do
-        [[ $(cat "$vulnerability" 2>/dev/null) != Mitigation* ]] || mitigations+=("${vulnerability##*/}")
-    done
-    local siblings=/sys/devices/system/cpu/cpu$SERVER_CORE/topology/thread_siblings_list shared='no'
-    if [[ -r $siblings ]] && expand_list "$(<"$siblings")" | grep -qx "$LOAD_CORE"; then
-        shared='yes: they are hyperthreads of one core'
-    fi
+describe_programs() {
     cat <<END
-- Date: $(date -u '+%Y-%m-%d %H:%M UTC'); revision $(git -C "$IN_DIR" describe --always --dirty 2>/dev/null || echo unknown)
-- CPU: $(sed -n 's/^model name[[:space:]]*: //p' /proc/cpuinfo | head -n 1), $(nproc --all) cores$(grep -qw hypervisor /proc/cpuinfo && echo ', virtual machine'); server on core $SERVER_CORE, load on core $LOAD_CORE; shared core: $shared
-- Kernel: $(uname -srm); congestion control $(cat /proc/sys/net/ipv4/tcp_congestion_control 2>/dev/null || echo unknown); mitigations in force: ${mitigations[*]:-none}
-- Servers: $("$RINGSERVE" --version 2>/dev/null) with one shard, $(nginx -v 2>&1 | sed 's/.*: //') with one worker; answers of ${ANSWER_BYTES[ringserve]} and ${ANSWER_BYTES[nginx]} bytes to a request with \`Connection: close\`
+- Servers: $("$RINGSERVE" --version 2>/dev/null) with one shard, $(nginx -v 2>&1 | sed 's/.*: //') with one worker; answers of ${BYTES_OF[ringserve]} and ${BYTES_OF[nginx]} bytes to a request with \`Connection: close\`
 - Load: $("$RINGLOAD" --version 2>/dev/null), $(wrk -v 2>&1 | sed -n '1s/ Copyright.*//p'); one thread each; over loopback
 END
 }
@@ -333,9 +213,11 @@ write_report() {
     local steal=$1 total=$2
     printf '# ringserve and ringload beside nginx and wrk\n\n'
     describe_machine
+    describe_programs
     printf -- '- Runs: %s rounds of %s s, shuffled with seed %s; steal %s of all CPU time\n\n' \
         "$ROUNDS" "$SECONDS_PER_RUN" "$SEED" "$(awk -v s="$steal" -v t="$total" 'BEGIN { printf "%.2f %%", t ? 100 * s / t : 0 }')"
-    awk -v seconds="$SECONDS_PER_RUN" -f "$IN_DIR/scripts/lib/compare.awk" "$TMP/runs.csv"
+    awk -v seconds="$SECONDS_PER_RUN" -f "$IN_DIR/scripts/lib/stats.awk" \
+        -f "$IN_DIR/scripts/lib/compare.awk" "$TMP/runs.csv"
 }
 
 main() {

@@ -40,16 +40,24 @@ OWN_PIDS=()
 set_up_cleanup() {
     TMP=$(mktemp -d "${TMPDIR:-/tmp}/ringbench.XXXXXX") || die "cannot make a temporary folder"
     trap clean_up EXIT
-    # Ends by the same signal afterwards, so that the caller sees what happened.
     local signal
     for signal in INT TERM HUP; do
         # shellcheck disable=SC2064 # the name is meant to be filled in now
-        trap "clean_up; trap - $signal; kill -s $signal \$\$" "$signal"
+        trap "end_by_signal $signal" "$signal"
     done
+}
+
+# Ends by the same signal in the end, so that the caller sees what happened.
+end_by_signal() {
+    trap - "$1"
+    clean_up
+    kill -s "$1" "$BASHPID"
 }
 
 clean_up() {
     trap - EXIT
+    # A child that was forked a moment ago, and is not yet the program it will be, has these traps too.
+    ((BASHPID == $$)) || return
     local index pids=("${OWN_PIDS[@]}")
     # Last started, first ended: the load before the server.
     for ((index = ${#pids[@]} - 1; index >= 0; index--)); do

@@ -1,5 +1,5 @@
 # Reads the raw runs of bench-compare.sh (CSV with a heading) and writes the tables of its report.
-# Variable: seconds, the length of a run. Plain POSIX awk.
+# Variable: seconds, the length of a run. Needs stats.awk before it. Plain POSIX awk.
 
 BEGIN { FS = "," }
 
@@ -67,22 +67,6 @@ function collect(name, group, server, load,    round, key) {
         if (key in runs) sample[++n] = metric[name, key]
     }
     sort_sample()
-}
-
-function sort_sample(    i, j, held) {
-    for (i = 2; i <= n; i++) {
-        held = sample[i]
-        for (j = i - 1; j >= 1 && sample[j] > held; j--) sample[j + 1] = sample[j]
-        sample[j + 1] = held
-    }
-}
-
-# Linear between the two nearest ranks, as most tools do it by default.
-function quantile(q,    at, low) {
-    at = 1 + (n - 1) * q
-    low = int(at)
-    if (low >= n) return sample[n]
-    return sample[low] + (at - low) * (sample[low + 1] - sample[low])
 }
 
 # "median [lower quartile, upper quartile] (lowest, highest)"

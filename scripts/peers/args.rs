@@ -7,6 +7,7 @@ use std::num::NonZeroUsize;
 /// What every peer answers to GET /, as ringserve does.
 pub const BODY: &str = "Hello, World!";
 /// The queue of connections that wait to be accepted; the kernel lowers it to net.core.somaxconn.
+#[allow(dead_code)] // may_minihttp cannot be told
 pub const BACKLOG: u16 = 16_384;
 
 /// Where to listen, and with how many threads that serve.
@@ -23,9 +24,7 @@ pub fn parse() -> Args {
         let value = words.next().unwrap_or_default();
         let known = match flag.as_str() {
             "--listen" => value.parse().map(|listen| args.listen = listen).is_ok(),
-            "--threads" => {
-                value.parse().map(|n: NonZeroUsize| args.threads = n.get()).is_ok()
-            }
+            "--threads" => value.parse().map(|n: NonZeroUsize| args.threads = n.get()).is_ok(),
             _ => false,
         };
         if !known {

@@ -34,6 +34,7 @@ async fn main() -> std::io::Result<()> {
         .max_connection_rate(20_000)
         .keep_alive(KeepAlive::Os)
         .client_request_timeout(Duration::ZERO)
+        .disable_signals()
         .bind(args.listen)?;
     args::say_ready("peer-actix-web", &args);
     server.run().await

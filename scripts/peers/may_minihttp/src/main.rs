@@ -22,8 +22,10 @@ impl HttpService for Hello {
     fn call(&mut self, request: Request, response: &mut Response) -> io::Result<()> {
         match request.path() {
             "/" => response.header("Content-Type: text/plain").body(args::BODY),
-            _ => response.status_code(404, "Not Found"),
-        };
+            _ => {
+                response.status_code(404, "Not Found");
+            }
+        }
         Ok(())
     }
 }

@@ -1,7 +1,7 @@
 //! ntex as a peer of ringserve.
 //!
 //! Tuned as in the published benchmarks it takes part in: the neon runtime on io_uring, the HTTP/1
-//! service by itself (`HttpService::h1`) without the web framework's router above it, 64 KiB buffers,
+//! service by itself (`HttpService::h1`) without the web framework's router above it,
 //! connections kept alive without a timer, no rate check on request heads, mimalloc, fat LTO. The
 //! still shorter way of some benchmarks, to write the response's bytes by hand through functions that
 //! are hidden from the documentation, is left out: that is no server one could build from the manual.
@@ -11,11 +11,11 @@
 
 use std::io;
 
+use ntex::SharedCfg;
 use ntex::http::header::{CONTENT_TYPE, HeaderValue};
 use ntex::http::{HttpService, HttpServiceConfig, KeepAlive, Request, Response};
-use ntex::io::IoConfig;
+use ntex::time::Seconds;
 use ntex::util::Ready;
-use ntex::{SharedCfg, time::Seconds};
 
 #[path = "../../args.rs"]
 mod args;
@@ -37,11 +37,17 @@ fn answer(request: &Request) -> Response {
 #[ntex::main]
 async fn main() -> io::Result<()> {
     let args = args::parse();
-    let http = HttpServiceConfig::new().set_keepalive(KeepAlive::Os);
+    // A time of zero means no check.
+    let http = HttpServiceConfig::new().set_keepalive(KeepAlive::Os).set_headers_read_rate(
+        Seconds::ZERO,
+        Seconds::ZERO,
+        0,
+    );
     let server = ntex::server::build()
         .workers(args.threads)
         .backlog(i32::from(args::BACKLOG))
         .maxconn(20_000)
+        .disable_signals()
         .bind("peer", args.listen, async |_| {
             HttpService::h1(|request: Request| Ready::Ok::<_, io::Error>(answer(&request)))
         })?
