@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::io::{self, Write};
+use std::net::TcpListener;
 use std::process::ExitCode;
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
 use std::thread;
@@ -10,10 +11,11 @@ use std::time::{Duration, Instant};
 use anyhow::Context;
 use clap::{CommandFactory, Parser};
 use ringbench_engine::EngineError;
-use signal_hook::consts::{SIGINT, SIGTERM};
+use sd_notify::NotifyState;
+use signal_hook::consts::{SIGINT, SIGTERM, SIGUSR2};
 use signal_hook::iterator::Signals;
 
-use crate::{Config, Flags, Running, Summary, start};
+use crate::{Config, Flags, Listeners, Running, Summary, engine_table, start_on, successor};
 
 /// Runs ringserve with the arguments of the process. Exit codes: 0 after a clean stop, 1 for a
 /// failure at run time, 2 for bad arguments.
@@ -24,7 +26,8 @@ pub fn run() -> ExitCode {
         Ok(config) => config,
         Err(error) => Flags::command().error(clap::error::ErrorKind::ValueValidation, error).exit(),
     };
-    match serve(&config) {
+    let outcome = if flags.print_engine { engine_table::print(&config) } else { serve(&config) };
+    match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             tell(format_args!("{error:#}"));
@@ -40,23 +43,33 @@ fn tell(message: fmt::Arguments<'_>) {
 }
 
 /// What the main thread waits for.
+#[allow(clippy::large_enum_variant, reason = "there are a few in the life of a process")]
 enum Event {
-    Signal,
+    /// SIGTERM or SIGINT.
+    End,
+    /// SIGUSR2.
+    Succeed,
     Ended(Result<Summary, EngineError>),
 }
 
 fn serve(config: &Config) -> anyhow::Result<()> {
     // Before the server is up, so that a signal never finds the default action.
-    let mut signals = Signals::new([SIGTERM, SIGINT]).context("cannot catch signals")?;
-    let running = start(config)?;
+    let mut signals = Signals::new([SIGTERM, SIGINT, SIGUSR2]).context("cannot catch signals")?;
+    let inherited = Listeners::inherited(config.engine.shards)
+        .context("the sockets handed over by LISTEN_FDS cannot be used")?;
+    let listeners = match inherited {
+        Some(listeners) => listeners,
+        None => Listeners::open(config)?,
+    };
+    let duplicates = listeners.duplicates().context("cannot duplicate the listening sockets")?;
+    let running = start_on(config, listeners)?;
     if let Some(why) = &running.report().fallback {
         tell(format_args!("using epoll: {why}"));
     }
     announce(&running, config.engine.shards).context("cannot write to stdout")?;
+    notify(&[NotifyState::Ready]);
 
     let controls = running.controls();
-    let drain = || controls.iter().for_each(|control| control.drain());
-    let stop = || controls.iter().for_each(|control| control.stop());
     let (sender, events) = mpsc::channel();
     let ended = sender.clone();
     thread::spawn(move || {
@@ -64,23 +77,71 @@ fn serve(config: &Config) -> anyhow::Result<()> {
         let _ = ended.send(Event::Ended(running.join()));
     });
     thread::spawn(move || {
-        for _ in signals.forever() {
-            if sender.send(Event::Signal).is_err() {
+        for signal in signals.forever() {
+            let event = if signal == SIGUSR2 { Event::Succeed } else { Event::End };
+            if sender.send(event).is_err() {
                 break;
             }
         }
     });
-    let summary = supervise(&events, config.drain_timeout, drain, stop)?;
+    let mut handover = Handover { duplicates };
+    let summary = supervise(&events, config.drain_timeout, |order| match order {
+        Order::Succeed => handover.start_successor(),
+        Order::Drain => {
+            handover.duplicates.clear();
+            controls.iter().for_each(|control| control.drain());
+            notify(&[NotifyState::Stopping]);
+        }
+        Order::Stop => controls.iter().for_each(|control| control.stop()),
+    })?;
     tell(format_args!("{}", describe(&summary)));
     Ok(())
+}
+
+/// Tells the service manager, if there is one.
+fn notify(states: &[NotifyState<'_>]) {
+    if let Err(error) = sd_notify::notify(states) {
+        tell(format_args!("NOTIFY_SOCKET: {error}"));
+    }
+}
+
+/// What a successor gets: gone when this process drains, as a socket listens as long as one
+/// descriptor of it is open.
+struct Handover {
+    duplicates: Vec<TcpListener>,
+}
+
+impl Handover {
+    fn start_successor(&mut self) {
+        match successor::start(&self.duplicates) {
+            Ok(mut child) => {
+                let pid = child.id();
+                tell(format_args!("process {pid} takes over; end this one when it is ready"));
+                // It is ours to wait for. This process goes on whatever becomes of it.
+                thread::spawn(move || {
+                    if let Ok(status) = child.wait() {
+                        tell(format_args!("the successor, process {pid}, ended: {status}"));
+                    }
+                });
+            }
+            Err(error) => tell(format_args!("cannot start a successor: {error}")),
+        }
+    }
+}
+
+/// What the shards, or a successor, are to do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Order {
+    Drain,
+    Stop,
+    Succeed,
 }
 
 /// Waits for the end: the first signal drains, the second or a drain that takes too long stops.
 fn supervise(
     events: &Receiver<Event>,
     drain_timeout: Duration,
-    drain: impl Fn(),
-    stop: impl Fn(),
+    mut order: impl FnMut(Order),
 ) -> anyhow::Result<Summary> {
     let mut give_up: Option<Instant> = None;
     let mut stopping = false;
@@ -93,18 +154,20 @@ fn supervise(
         };
         match event {
             Ok(Event::Ended(outcome)) => return Ok(outcome?),
-            Ok(Event::Signal) if give_up.is_none() => {
+            Ok(Event::Succeed) if give_up.is_none() => order(Order::Succeed),
+            Ok(Event::Succeed) => tell(format_args!("too late for a successor: this is the end")),
+            Ok(Event::End) if give_up.is_none() => {
                 give_up = Some(Instant::now() + drain_timeout);
-                drain();
+                order(Order::Drain);
                 tell(format_args!("finishing what was received; a second signal stops at once"));
             }
-            Ok(Event::Signal) => {
+            Ok(Event::End) => {
                 stopping = true;
-                stop();
+                order(Order::Stop);
             }
             Err(RecvTimeoutError::Timeout) => {
                 stopping = true;
-                stop();
+                order(Order::Stop);
                 tell(format_args!("not done within --drain-timeout; dropping what is left"));
             }
             Err(RecvTimeoutError::Disconnected) => {
@@ -147,49 +210,44 @@ fn describe(summary: &Summary) -> String {
 
 #[cfg(test)]
 mod tests {
-    use std::cell::Cell;
     use std::sync::mpsc::Sender;
 
     use super::*;
 
-    /// Sends `events` as they are called for, and ends when stopped.
-    fn supervised(signals: usize, drain_timeout: Duration, ends_on_drain: bool) -> (u32, u32) {
+    /// What is ordered when `signals` come, and whether a drain succeeds by itself.
+    fn supervised(signals: Vec<Event>, drain_timeout: Duration, ends_on_drain: bool) -> Vec<Order> {
         let (sender, events): (Sender<Event>, _) = mpsc::channel();
-        let (drains, stops) = (Cell::new(0), Cell::new(0));
-        for _ in 0..signals {
-            sender.send(Event::Signal).unwrap();
-        }
-        let end = || sender.send(Event::Ended(Ok(Summary::default()))).unwrap();
-        let drain = || {
-            drains.set(drains.get() + 1);
-            if ends_on_drain {
-                end();
+        let mut orders = Vec::new();
+        signals.into_iter().for_each(|signal| sender.send(signal).unwrap());
+        supervise(&events, drain_timeout, |order| {
+            orders.push(order);
+            if order == Order::Stop || (order == Order::Drain && ends_on_drain) {
+                sender.send(Event::Ended(Ok(Summary::default()))).unwrap();
             }
-        };
-        let stop = || {
-            stops.set(stops.get() + 1);
-            end();
-        };
-        supervise(&events, drain_timeout, drain, stop).unwrap();
-        (drains.get(), stops.get())
+        })
+        .unwrap();
+        orders
     }
 
     #[test]
     fn the_first_signal_drains_and_the_second_stops() {
+        use Order::{Drain, Stop, Succeed};
         const LONG: Duration = Duration::from_secs(3600);
-        assert_eq!(supervised(1, LONG, true), (1, 0));
-        assert_eq!(supervised(2, LONG, false), (1, 1));
-        assert_eq!(supervised(1, Duration::ZERO, false), (1, 1));
+        assert_eq!(supervised(vec![Event::End], LONG, true), [Drain]);
+        assert_eq!(supervised(vec![Event::End, Event::End], LONG, false), [Drain, Stop]);
+        assert_eq!(supervised(vec![Event::End], Duration::ZERO, false), [Drain, Stop]);
+        let events = vec![Event::Succeed, Event::End, Event::Succeed];
+        assert_eq!(supervised(events, Duration::ZERO, false)[..2], [Succeed, Drain]);
     }
 
     #[test]
     fn a_failed_shard_is_a_failure() {
         let (sender, events) = mpsc::channel();
         sender.send(Event::Ended(Err(EngineError::Panicked { shard: 3 }))).unwrap();
-        let error = supervise(&events, Duration::ZERO, || (), || ()).unwrap_err();
+        let error = supervise(&events, Duration::ZERO, |_| ()).unwrap_err();
         assert!(error.to_string().starts_with("shard 3 panicked"));
         drop(sender);
-        assert!(supervise(&events, Duration::ZERO, || (), || ()).is_err());
+        assert!(supervise(&events, Duration::ZERO, |_| ()).is_err());
     }
 
     #[test]

@@ -1,6 +1,9 @@
 //! What the server is to do, checked against the machine it runs on.
 
+use std::io;
 use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use ringbench_engine::{EngineConfig, ListenOptions, UringOptions, allowed_cores};
@@ -8,6 +11,8 @@ use ringbench_http::Limits;
 
 use crate::Settings;
 use crate::flags::{Flags, LimitFlags, ShardCount, UringFlags};
+use crate::routes::arena::Dataset;
+use crate::routes::files::Root;
 
 /// Everything [`start`](crate::start) needs to know.
 #[derive(Debug, Clone)]
@@ -16,10 +21,16 @@ pub struct Config {
     pub listen: Vec<SocketAddr>,
     /// How the listeners are opened.
     pub listen_options: ListenOptions,
+    /// Whether another server may listen on the same addresses.
+    pub reuse_port: bool,
     /// The shards and their rings.
     pub engine: EngineConfig,
     /// What clients may send, and how long they may take.
     pub settings: Settings,
+    /// What `GET /json/{count}` answers from.
+    pub dataset: Arc<Dataset>,
+    /// The directory that `GET /static/{path}` serves.
+    pub root: Option<Arc<Root>>,
     /// How long a drain may take.
     pub drain_timeout: Duration,
 }
@@ -61,6 +72,15 @@ pub enum ConfigError {
     },
     /// `--listen` has the same address twice.
     RepeatedAddress(SocketAddr),
+    /// `--dataset` names a file that is none.
+    Dataset(String),
+    /// `--root` names no directory that can be served.
+    Root {
+        /// The directory.
+        path: PathBuf,
+        /// Why not.
+        why: String,
+    },
 }
 
 impl std::fmt::Display for ConfigError {
@@ -77,6 +97,8 @@ impl std::fmt::Display for ConfigError {
             Self::RepeatedAddress(address) => {
                 write!(f, "--listen: {address} is given twice")
             }
+            Self::Dataset(why) => f.write_str(why),
+            Self::Root { path, why } => write!(f, "--root: {}: {why}", path.display()),
         }
     }
 }
@@ -108,9 +130,24 @@ impl Config {
             ShardCount::Auto => in_use.max(1),
             ShardCount::Count(count) => count.get(),
         };
+        let dataset = match &flags.dataset {
+            Some(path) => Dataset::read(path).map_err(|e| ConfigError::Dataset(e.to_string()))?,
+            None => Dataset::embedded(),
+        };
+        let root = flags.root.as_deref().map(|path| {
+            let failed = |e: io::Error| ConfigError::Root { path: path.into(), why: e.to_string() };
+            Root::open(path).map(Arc::new).map_err(failed)
+        });
+        let shard_cores = if cores.is_empty() { &allowed } else { &cores };
         Ok(Self {
             listen: flags.listen.clone(),
-            listen_options: ListenOptions { backlog: flags.backlog, ..ListenOptions::default() },
+            listen_options: ListenOptions {
+                backlog: flags.backlog,
+                nodelay: flags.tcp.tcp_nodelay,
+                congestion: flags.tcp.tcp_congestion.clone(),
+                incoming_cpu: flags.tcp.incoming_cpu.then(|| shard_cores.clone()),
+            },
+            reuse_port: flags.reuse_port,
             engine: EngineConfig {
                 engine: flags.engine.into(),
                 shards,
@@ -120,6 +157,8 @@ impl Config {
                 ..EngineConfig::default()
             },
             settings: settings(&flags.limits),
+            dataset: Arc::new(dataset),
+            root: root.transpose()?,
             drain_timeout: flags.drain_timeout,
         })
     }
@@ -163,6 +202,10 @@ fn uring_options(flags: &UringFlags) -> UringOptions {
         direct_descriptors: !flags.no_direct_descriptors,
         multishot: !flags.no_multishot,
         defer_taskrun: !flags.no_defer_taskrun,
+        sqpoll_idle_ms: flags.sqpoll,
+        napi_busy_poll_us: flags.napi_busy_poll_us,
+        send_zc_bytes: flags.send_zc_bytes as usize,
+        incremental_buffers: flags.incremental_buffers,
         ..UringOptions::default()
     }
 }

@@ -1,8 +1,11 @@
 //! The command line: each flag with its meaning, its form and its test. Flags only check what can
 //! be checked from the text alone; what depends on the machine is [`Config`](crate::Config)'s.
 
+#![allow(clippy::doc_markdown, reason = "these are help texts")]
+
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Parser, ValueEnum};
@@ -12,9 +15,10 @@ use ringbench_measure::units;
 
 /// A thread-per-core `io_uring` HTTP/1.1 server for extreme-throughput experiments.
 ///
-/// Serves GET / and /plaintext, GET /json, POST /ping and POST /echo. Prints one line on stdout
-/// when it is ready; everything else goes to stderr. SIGTERM and SIGINT finish what was received
-/// and stop; a second one stops at once.
+/// Prints one line on stdout when it is ready; everything else goes to stderr. SIGTERM and SIGINT
+/// finish what was received and stop; a second one stops at once. SIGUSR2 starts a successor, which
+/// takes over the listening sockets. Sockets that are handed over by systemd (`LISTEN_FDS`) are used
+/// in place of --listen, and readiness is told to `NOTIFY_SOCKET`.
 #[derive(Debug, Clone, Parser)]
 #[command(name = "ringserve", version, max_term_width = 100)]
 pub struct Flags {
@@ -52,6 +56,25 @@ pub struct Flags {
     )]
     pub backlog: i32,
 
+    /// Listen although another server does on the same address: the kernel spreads connections over
+    /// both, until one of them ends. Both need the flag or `SO_REUSEPORT`, and the same user
+    #[arg(long)]
+    pub reuse_port: bool,
+
+    /// JSON file with the items that GET /json/{count} answers with, in the format of
+    /// HttpArena's dataset.json [default: 50 items of its own]
+    #[arg(long, value_name = "FILE")]
+    pub dataset: Option<PathBuf>,
+
+    /// Directory whose files GET /static/PATH serves; links are followed as far as they are relative
+    /// and stay below it
+    #[arg(long, value_name = "DIR")]
+    pub root: Option<PathBuf>,
+
+    /// Show what this machine's kernel offers and what would be in use, and end
+    #[arg(long)]
+    pub print_engine: bool,
+
     /// How long a drain may take after SIGTERM or SIGINT before what is left is dropped
     #[arg(long, value_name = "TIME", default_value = "30s", value_parser = parse_any_time)]
     pub drain_timeout: Duration,
@@ -59,6 +82,10 @@ pub struct Flags {
     /// What clients may send, and how long they may take.
     #[command(flatten)]
     pub limits: LimitFlags,
+
+    /// How connections are set up.
+    #[command(flatten)]
+    pub tcp: TcpFlags,
 
     /// How the rings are set up.
     #[command(flatten)]
@@ -140,6 +167,32 @@ pub struct LimitFlags {
     pub keepalive_timeout: Duration,
 }
 
+/// How connections are set up.
+#[derive(Debug, Clone, clap::Args)]
+#[command(next_help_heading = "TCP")]
+pub struct TcpFlags {
+    /// Send small answers at once (TCP_NODELAY); `off` lets the kernel wait for more to send with
+    /// them, which costs latency
+    #[arg(
+        long,
+        value_name = "on|off",
+        default_value = "on",
+        default_missing_value = "on",
+        num_args = 0..=1,
+        value_parser = parse_switch
+    )]
+    pub tcp_nodelay: bool,
+
+    /// Congestion control of the connections, such as cubic or reno [default: the system's]
+    #[arg(long, value_name = "NAME")]
+    pub tcp_congestion: Option<String>,
+
+    /// Give a connection to the shard on the core that its packets come in on; on a real network
+    /// with as many receive queues as shards it keeps a request on one core
+    #[arg(long)]
+    pub incoming_cpu: bool,
+}
+
 /// How the rings are set up: sizes, and switches to measure what each feature is worth.
 #[derive(Debug, Clone, clap::Args)]
 #[command(next_help_heading = "io_uring")]
@@ -174,7 +227,7 @@ pub struct UringFlags {
     )]
     pub buffer_size: u32,
 
-    /// Completions to wait for before a batch is handled; more saves CPU and costs latency
+    /// Completions to wait for before a batch is handled; more saves syscalls and costs latency
     #[arg(
         long,
         value_name = "N",
@@ -194,17 +247,43 @@ pub struct UringFlags {
     )]
     pub batch_wait_us: u32,
 
-    /// Use ordinary file descriptors instead of the ring's own table
+    /// Use ordinary file descriptors instead of the ring's own table: one process-wide number for
+    /// each connection, which other tools can see
     #[arg(long)]
     pub no_direct_descriptors: bool,
 
-    /// Accept and receive once per submission
+    /// Accept and receive once per submission: an operation more for each request
     #[arg(long)]
     pub no_multishot: bool,
 
-    /// Let the kernel run completion work whenever it likes
+    /// Let the kernel run completion work whenever it likes, instead of in batches
     #[arg(long)]
     pub no_defer_taskrun: bool,
+
+    /// Let a thread of the kernel submit, so that a busy shard makes no syscalls; it takes a core
+    /// while it is awake, and sleeps after MS milliseconds without work
+    #[arg(long, value_name = "MS", num_args = 0..=1, default_missing_value = "1000")]
+    pub sqpoll: Option<u32>,
+
+    /// Poll the network card for so many microseconds before waiting (6.9): latency for CPU. Nothing
+    /// on loopback
+    #[arg(
+        long,
+        value_name = "US",
+        allow_negative_numbers = true,
+        default_value_t = 0,
+        value_parser = clap::value_parser!(u32).range(..=1_000_000)
+    )]
+    pub napi_busy_poll_us: u32,
+
+    /// Send output of at least so many bytes without the kernel's copy of it; 0: never. Two
+    /// completions for each send, so that it is for large answers
+    #[arg(long, value_name = "BYTES", allow_negative_numbers = true, default_value_t = 0)]
+    pub send_zc_bytes: u32,
+
+    /// Let several receives share a buffer (6.12): fewer buffers for many small requests
+    #[arg(long)]
+    pub incremental_buffers: bool,
 }
 
 /// How many shards to run.
@@ -278,6 +357,14 @@ fn parse_shards(text: &str) -> Result<ShardCount, String> {
         .filter(|count| count.get() <= MAX_SHARDS)
         .map(ShardCount::Count)
         .ok_or_else(|| format!("expected `auto` or a number from 1 to {MAX_SHARDS}"))
+}
+
+fn parse_switch(text: &str) -> Result<bool, String> {
+    match text {
+        "on" => Ok(true),
+        "off" => Ok(false),
+        _ => Err("expected `on` or `off`".to_owned()),
+    }
 }
 
 fn parse_cores(text: &str) -> Result<CoreList, String> {
@@ -391,6 +478,9 @@ mod tests {
             ["--max-requests-per-connection", "-1"],
             ["--max-upload-bytes", "1T"],
             ["--send-timeout", "0s"],
+            ["--tcp-nodelay", "maybe"],
+            ["--napi-busy-poll-us", "1000001"],
+            ["--send-zc-bytes", "x"],
             ["--body-timeout", "1x"],
             ["--keepalive-timeout", "25h"],
             ["--drain-timeout", ""],

@@ -1,15 +1,15 @@
 //! From a configuration to running shards.
 
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use ringbench_engine::{
-    EngineError, EngineReport, EngineStats, ShardControl, Shards, listen, raise_nofile_limit,
+    EngineError, EngineReport, EngineStats, ShardControl, Shards, raise_nofile_limit,
 };
-use socket2::{Domain, Protocol, Socket, Type};
 
 use crate::config::Config;
-use crate::{Counts, Server, Site};
+use crate::routes::files::Files;
+use crate::{Counts, Listeners, Server, Site};
 
 /// A server that accepts connections.
 #[derive(Debug)]
@@ -34,43 +34,25 @@ pub struct Summary {
 /// When an address cannot be listened on, or the engine cannot start.
 pub fn start(config: &Config) -> Result<Running, EngineError> {
     raise_nofile_limit();
-    let shards = config.engine.shards;
-    let mut per_shard: Vec<Vec<TcpListener>> = (0..shards).map(|_| Vec::new()).collect();
-    let mut addresses = Vec::new();
-    // All before any is opened: our own listeners would be in the way.
-    config.listen.iter().try_for_each(|&address| check_free(address))?;
-    for &address in &config.listen {
-        let listeners = listen(address, &config.listen_options, shards)?;
-        let local = listeners[0].local_addr();
-        addresses.push(local.map_err(|errno| EngineError::Listen { address, errno })?);
-        for (own, listener) in per_shard.iter_mut().zip(listeners) {
-            own.push(listener);
-        }
-    }
-    let settings = Arc::new(config.settings.clone());
-    let make = move |_shard| Server::new(Arc::clone(&settings), Site::default());
-    let shards = ringbench_engine::start(&config.engine, per_shard, make)?;
-    Ok(Running { shards, addresses })
+    start_on(config, Listeners::open(config)?)
 }
 
-/// Fails if somebody listens on `address` already. The shards share their port by `SO_REUSEPORT`,
-/// and so would a second server of the same user, unnoticed: each would get some of the
-/// connections. The probe is bound like a listener but without that option, and never listens, so
-/// that no client can reach it.
-fn check_free(address: SocketAddr) -> Result<(), EngineError> {
-    let probe = || {
-        let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
-        // Connections of an earlier server in TIME_WAIT are no obstacle.
-        socket.set_reuse_address(true)?;
-        if address.is_ipv6() {
-            socket.set_only_v6(true)?;
-        }
-        socket.bind(&address.into())
+/// As [`start`], with listeners that are open.
+///
+/// # Errors
+///
+/// When the engine cannot start.
+pub fn start_on(config: &Config, listeners: Listeners) -> Result<Running, EngineError> {
+    raise_nofile_limit();
+    let Listeners { per_shard, addresses } = listeners;
+    let settings = Arc::new(config.settings.clone());
+    let (dataset, root) = (Arc::clone(&config.dataset), config.root.clone());
+    let make = move |_shard| {
+        let files = root.clone().map(Files::new);
+        Server::new(Arc::clone(&settings), Site { dataset: Arc::clone(&dataset), files })
     };
-    if address.port() == 0 {
-        return Ok(());
-    }
-    probe().map_err(|errno| EngineError::Listen { address, errno })
+    let shards = ringbench_engine::start(&config.engine, per_shard, make)?;
+    Ok(Running { shards, addresses })
 }
 
 impl Running {

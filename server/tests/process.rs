@@ -1,4 +1,4 @@
-//! The program as a process: arguments, signals, exit codes; and as a library.
+//! The program as a process: arguments and exit codes; and as a library.
 
 mod common;
 
@@ -6,96 +6,8 @@ use std::net::TcpListener;
 use std::process::Output;
 
 use clap::Parser;
-use common::{Client, PATIENCE, Ringserve, command, noise, post, request};
+use common::{Client, Ringserve, command, noise, post, request};
 use ringserve::{Config, Flags};
-use rustix::process::Signal;
-
-#[test]
-fn a_drain_finishes_what_is_under_way() {
-    let mut server = Ringserve::start(&["--drain-timeout", "60s"]);
-    let mut idle = server.connect();
-    assert_eq!(idle.exchange(request("GET", "/")).status, 200);
-    let mut unused = server.connect();
-    let mut uploading = server.connect();
-    let body = noise(100_000, 3);
-    uploading.send("POST /echo HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\n");
-    uploading.send("Content-Length: 100000\r\n\r\n");
-    assert_eq!(uploading.head().status, 100);
-    uploading.send(&body[..50_000]);
-
-    server.signal(Signal::TERM);
-    // Their end shows that the drain has begun.
-    idle.expect_end();
-    unused.expect_end();
-    uploading.send(&body[50_000..]);
-    let response = uploading.response();
-    assert!(response.status == 200 && response.body == body);
-    assert_eq!(response.header("Connection"), Some("close"));
-    uploading.half_close();
-    uploading.expect_end();
-    assert_eq!(server.wait().code(), Some(0));
-    assert!(std::net::TcpStream::connect_timeout(&server.addresses[0], PATIENCE).is_err());
-}
-
-#[test]
-fn a_drain_loses_no_answer_of_busy_connections() {
-    let mut server = Ringserve::start(&[]);
-    let mut clients: Vec<Client> = (0..8).map(|_| server.connect()).collect();
-    let burst = request("GET", "/json").repeat(16);
-    for client in &mut clients {
-        client.send(&burst);
-    }
-    server.signal(Signal::INT);
-    for client in &mut clients {
-        for _ in 0..16 {
-            assert_eq!(client.response().status, 200);
-        }
-        client.half_close();
-        client.expect_end();
-    }
-    assert_eq!(server.wait().code(), Some(0));
-}
-
-#[test]
-fn a_second_signal_and_the_drain_timeout_stop_at_once() {
-    for arguments in [["--drain-timeout", "1h"], ["--drain-timeout", "200ms"]] {
-        let mut server = Ringserve::start(&arguments);
-        let mut idle = server.connect();
-        assert_eq!(idle.exchange(request("GET", "/")).status, 200);
-        let mut stuck = server.connect();
-        stuck.send(
-            "POST /echo HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 9\r\n\r\n",
-        );
-        assert_eq!(stuck.head().status, 100);
-        server.signal(Signal::TERM);
-        idle.expect_end();
-        if arguments[1] == "1h" {
-            server.signal(Signal::TERM);
-        }
-        assert_eq!(server.wait().code(), Some(0));
-    }
-}
-
-#[test]
-fn a_closed_stderr_does_not_keep_a_drain_from_its_end() {
-    for timeout in ["60s", "100ms"] {
-        let mut server = Ringserve::start_unheard(&["--drain-timeout", timeout]);
-        let mut idle = server.connect();
-        assert_eq!(idle.exchange(request("GET", "/")).status, 200);
-        let mut uploading = server.connect();
-        uploading.send("POST /echo HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\n");
-        uploading.send("Content-Length: 4\r\n\r\n");
-        assert_eq!(uploading.head().status, 100);
-        server.signal(Signal::TERM);
-        idle.expect_end();
-        if timeout == "60s" {
-            uploading.send("done");
-            assert_eq!(uploading.response().text(), "done");
-            drop(uploading);
-        }
-        assert_eq!(server.wait().code(), Some(0));
-    }
-}
 
 fn fails(arguments: &[&str]) -> (Option<i32>, String) {
     let Output { status, stdout, stderr } = command(arguments).output().unwrap();
@@ -122,7 +34,7 @@ fn bad_arguments_exit_with_2_and_name_the_flag() {
 #[test]
 fn a_port_in_use_exits_with_1_and_names_the_address() {
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
-    let other = Ringserve::start(&[]);
+    let other = Ringserve::start("auto", &[]);
     for address in [taken.local_addr().unwrap(), other.addresses[0]] {
         let (code, stderr) = fails(&["--shards", "1", "--listen", &address.to_string()]);
         assert_eq!(code, Some(1), "{stderr}");
@@ -199,7 +111,7 @@ fn it_runs_as_a_library() {
 #[test]
 fn every_ring_feature_can_be_switched_off() {
     for switch in ["--no-direct-descriptors", "--no-multishot", "--no-defer-taskrun"] {
-        let server = Ringserve::start(&[switch]);
+        let server = Ringserve::start("uring", &[switch]);
         let mut client = server.connect();
         let body = noise(50_000, 7);
         for _ in 0..3 {

@@ -60,7 +60,7 @@ pub fn status(request: &Request<'_>, reply: &mut Reply<'_>) {
             let mut text = [0; 16];
             let mut rest = &mut text[..];
             // It fits.
-            let _ = write!(rest, "{status}\n");
+            let _ = writeln!(rest, "{status}");
             let left = rest.len();
             reply.send(status as u16, b"text/plain", &text[..16 - left]);
         }

@@ -15,8 +15,7 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 /// A running ringserve, killed when dropped.
 pub(crate) struct Ringserve {
     child: Child,
-    /// Held open, so that the child can write.
-    _stdout: BufReader<ChildStdout>,
+    stdout: BufReader<ChildStdout>,
     pub(crate) ready_lines: Vec<String>,
     pub(crate) addresses: Vec<SocketAddr>,
 }
@@ -30,37 +29,71 @@ pub(crate) fn command(arguments: &[&str]) -> Command {
 
 impl Ringserve {
     /// Starts it on a free port of the loopback, with two small rings.
-    pub(crate) fn start(arguments: &[&str]) -> Self {
-        Self::start_on(&["127.0.0.1:0"], arguments)
+    pub(crate) fn start(engine: &str, arguments: &[&str]) -> Self {
+        Self::start_on(engine, &["127.0.0.1:0"], arguments)
     }
 
-    pub(crate) fn start_on(listen: &[&str], arguments: &[&str]) -> Self {
-        Self::spawn(listen, arguments, Stdio::inherit())
+    pub(crate) fn start_on(engine: &str, listen: &[&str], arguments: &[&str]) -> Self {
+        Self::spawn(&mut Self::prepare(engine, listen, arguments), listen.len())
     }
 
     /// With a pipe as stderr that nobody reads any more.
-    pub(crate) fn start_unheard(arguments: &[&str]) -> Self {
+    pub(crate) fn start_unheard(engine: &str, arguments: &[&str]) -> Self {
         let (reader, writer) = std::io::pipe().unwrap();
         drop(reader);
-        Self::spawn(&["127.0.0.1:0"], arguments, writer.into())
+        Self::spawn(Self::prepare(engine, &["127.0.0.1:0"], arguments).stderr(writer), 1)
     }
 
-    fn spawn(listen: &[&str], arguments: &[&str], stderr: Stdio) -> Self {
-        let mut all = vec!["--shards", "2", "--ring-entries", "64", "--buffers", "64"];
+    /// With its stderr kept for [`Ringserve::stop`].
+    pub(crate) fn start_heard(engine: &str, arguments: &[&str]) -> Self {
+        let mut command = Self::prepare(engine, &["127.0.0.1:0"], arguments);
+        Self::spawn(command.stderr(Stdio::piped()), 1)
+    }
+
+    /// Ends it, and gives what it wrote to stderr.
+    pub(crate) fn stop(mut self) -> String {
+        self.signal(Signal::TERM);
+        assert_eq!(self.wait().code(), Some(0));
+        let mut said = String::new();
+        self.child.stderr.take().unwrap().read_to_string(&mut said).unwrap();
+        said
+    }
+
+    /// The command that starts it, for a test that has something to add.
+    pub(crate) fn prepare(engine: &str, listen: &[&str], arguments: &[&str]) -> Command {
+        let mut all = vec!["--engine", engine, "--ring-entries", "64", "--buffers", "64"];
+        if !arguments.contains(&"--shards") {
+            all.extend(["--shards", "2"]);
+        }
         listen.iter().for_each(|address| all.extend(["--listen", address]));
         all.extend(arguments);
-        let mut child = command(&all).stderr(stderr).spawn().unwrap();
-        let mut stdout = BufReader::new(child.stdout.take().unwrap());
-        let (mut ready_lines, mut addresses) = (Vec::new(), Vec::new());
-        for _ in listen {
-            let mut line = String::new();
-            stdout.read_line(&mut line).unwrap();
-            let address = line.split_whitespace().find_map(|word| word.strip_prefix("http://"));
-            addresses
-                .push(address.unwrap_or_else(|| panic!("no address: {line:?}")).parse().unwrap());
-            ready_lines.push(line);
-        }
-        Self { child, _stdout: stdout, ready_lines, addresses }
+        let mut command = command(&all);
+        command.stderr(Stdio::inherit());
+        command
+    }
+
+    /// Starts it and waits until it listens on as many addresses.
+    pub(crate) fn spawn(command: &mut Command, addresses: usize) -> Self {
+        let mut child = command.spawn().unwrap();
+        let stdout = BufReader::new(child.stdout.take().unwrap());
+        let mut server = Self { child, stdout, ready_lines: Vec::new(), addresses: Vec::new() };
+        (0..addresses).for_each(|_| server.read_ready_line());
+        server
+    }
+
+    /// Waits for the next line that says where somebody listens: this process, or a successor,
+    /// which writes to the same pipe.
+    pub(crate) fn read_ready_line(&mut self) {
+        let mut line = String::new();
+        self.stdout.read_line(&mut line).unwrap();
+        let address = line.split_whitespace().find_map(|word| word.strip_prefix("http://"));
+        self.addresses
+            .push(address.unwrap_or_else(|| panic!("no address: {line:?}")).parse().unwrap());
+        self.ready_lines.push(line);
+    }
+
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
     }
 
     pub(crate) fn connect(&self) -> Client {
@@ -143,11 +176,16 @@ impl Client {
     pub(crate) fn response(&mut self) -> Response {
         let mut response = self.head();
         let length = response.header("Content-Length").map_or(0, |text| text.parse().unwrap());
-        while self.pending.len() < length {
-            assert!(self.fill(), "the body ended early: {response:?}");
-        }
-        response.body = self.pending.drain(..length).collect();
+        response.body = self.body(length);
         response
+    }
+
+    /// So many bytes.
+    pub(crate) fn body(&mut self, length: usize) -> Vec<u8> {
+        while self.pending.len() < length {
+            assert!(self.fill(), "the body ended after {} of {length}", self.pending.len());
+        }
+        self.pending.drain(..length).collect()
     }
 
     /// A response without a body, whatever its Content-Length says.

@@ -1,16 +1,13 @@
-//! The real program over loopback TCP: what a client sees.
-
-mod common;
+//! HTTP as a client sees it.
 
 use std::io::Write;
 use std::thread;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use common::{Client, Ringserve, noise, post, request};
+use crate::common::{Client, Ringserve, noise, post, request};
 
-#[test]
-fn every_route_answers() {
-    let server = Ringserve::start(&[]);
+pub(crate) fn every_route_answers(engine: &str) {
+    let server = Ringserve::start(engine, &[]);
     let mut client = server.connect();
     for (request, content_type, body) in [
         (request("GET", "/"), "text/plain", "Hello, World!"),
@@ -41,9 +38,8 @@ fn every_route_answers() {
     }
 }
 
-#[test]
-fn head_is_get_without_the_body() {
-    let server = Ringserve::start(&[]);
+pub(crate) fn head_is_get_without_the_body(engine: &str) {
+    let server = Ringserve::start(engine, &[]);
     let mut client = server.connect();
     for path in ["/", "/plaintext", "/json", "/nothing"] {
         let get = client.exchange(request("GET", path));
@@ -59,9 +55,8 @@ fn head_is_get_without_the_body() {
     assert_eq!(client.exchange(request("GET", "/")).text(), "Hello, World!");
 }
 
-#[test]
-fn what_is_not_there_is_told_apart() {
-    let server = Ringserve::start(&[]);
+pub(crate) fn what_is_not_there_is_told_apart(engine: &str) {
+    let server = Ringserve::start(engine, &[]);
     let mut client = server.connect();
     for (method, path, status, allow) in [
         ("GET", "/nothing", 404, None),
@@ -83,9 +78,8 @@ fn what_is_not_there_is_told_apart() {
     }
 }
 
-#[test]
-fn a_pipelined_burst_is_answered_in_order() {
-    let server = Ringserve::start(&[]);
+pub(crate) fn a_pipelined_burst_is_answered_in_order(engine: &str) {
+    let server = Ringserve::start(engine, &[]);
     let mut client = server.connect();
     let mut burst = Vec::new();
     for sequence in 0..16 {
@@ -97,9 +91,8 @@ fn a_pipelined_burst_is_answered_in_order() {
     }
 }
 
-#[test]
-fn requests_may_come_byte_by_byte() {
-    let server = Ringserve::start(&[]);
+pub(crate) fn requests_may_come_byte_by_byte(engine: &str) {
+    let server = Ringserve::start(engine, &[]);
     let mut client = server.connect();
     let mut requests = b"\r\n".to_vec();
     requests.extend(request("GET", "/json?x").as_bytes());
@@ -115,9 +108,8 @@ fn requests_may_come_byte_by_byte() {
     assert_eq!(client.response().text(), r#"{"sequence":-3}"#);
 }
 
-#[test]
-fn large_bodies_come_back_unchanged() {
-    let server = Ringserve::start(&["--max-body-bytes", "3000000"]);
+pub(crate) fn large_bodies_come_back_unchanged(engine: &str) {
+    let server = Ringserve::start(engine, &["--max-body-bytes", "3000000"]);
     let mut client = server.connect();
     let body = noise(3_000_000, 1);
     assert!(client.exchange(post("/echo", &body)).body == body);
@@ -134,10 +126,9 @@ fn large_bodies_come_back_unchanged() {
     assert_eq!(client.exchange(request("GET", "/")).status, 200);
 }
 
-#[test]
-fn a_slow_reader_gets_everything_in_order() {
+pub(crate) fn a_slow_reader_gets_everything_in_order(engine: &str) {
     const COUNT: u64 = 100;
-    let server = Ringserve::start(&[]);
+    let server = Ringserve::start(engine, &[]);
     let mut client = server.connect();
     let mut writing = client.stream.try_clone().unwrap();
     // 10 MB, which no socket buffer holds: the server has to stop reading until we read.
@@ -152,9 +143,8 @@ fn a_slow_reader_gets_everything_in_order() {
     writer.join().unwrap();
 }
 
-#[test]
-fn expect_continue() {
-    let server = Ringserve::start(&[]);
+pub(crate) fn expect_continue(engine: &str) {
+    let server = Ringserve::start(engine, &[]);
     let head = "Host: a\r\nExpect: 100-continue\r\nContent-Length: 2\r\n\r\n";
 
     let mut client = server.connect();
@@ -174,9 +164,9 @@ fn expect_continue() {
     client.expect_end();
 }
 
-#[test]
-fn bad_requests_are_refused_and_the_connection_closed() {
-    let server = Ringserve::start(&["--max-body-bytes", "1000", "--max-head-bytes", "2048"]);
+pub(crate) fn bad_requests_are_refused_and_the_connection_closed(engine: &str) {
+    let server =
+        Ringserve::start(engine, &["--max-body-bytes", "1000", "--max-head-bytes", "2048"]);
     let long = "x".repeat(9000);
     for (request, status) in [
         ("GET / HTTP/1.1\r\n\r\n".to_owned(), 400),
@@ -218,9 +208,8 @@ fn bad_requests_are_refused_and_the_connection_closed() {
     }
 }
 
-#[test]
-fn a_body_that_nobody_wants_does_not_harm_the_next_request() {
-    let server = Ringserve::start(&[]);
+pub(crate) fn a_body_that_nobody_wants_does_not_harm_the_next_request(engine: &str) {
+    let server = Ringserve::start(engine, &[]);
     let mut client = server.connect();
     for path in ["/", "/nothing"] {
         let refused = client.exchange(post(path, b"GET /json HTTP/1.1\r\nHost: a\r\n\r\n"));
@@ -238,9 +227,8 @@ fn a_body_that_nobody_wants_does_not_harm_the_next_request() {
     client.expect_end();
 }
 
-#[test]
-fn http_1_0_clients_get_what_they_ask_for() {
-    let server = Ringserve::start(&[]);
+pub(crate) fn http_1_0_clients_get_what_they_ask_for(engine: &str) {
+    let server = Ringserve::start(engine, &[]);
     let mut client = server.connect();
     for _ in 0..2 {
         let kept = client.exchange("GET / HTTP/1.0\r\nConnection: Keep-Alive\r\n\r\n");
@@ -252,9 +240,8 @@ fn http_1_0_clients_get_what_they_ask_for() {
     client.expect_end();
 }
 
-#[test]
-fn nothing_is_processed_after_connection_close() {
-    let server = Ringserve::start(&[]);
+pub(crate) fn nothing_is_processed_after_connection_close(engine: &str) {
+    let server = Ringserve::start(engine, &[]);
     let mut client = server.connect();
     client.send("GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\nGET /json HTTP/1.1\r\n");
     let last = client.response();
@@ -263,9 +250,8 @@ fn nothing_is_processed_after_connection_close() {
     client.expect_end();
 }
 
-#[test]
-fn a_half_close_is_no_hang_up() {
-    let server = Ringserve::start(&[]);
+pub(crate) fn a_half_close_is_no_hang_up(engine: &str) {
+    let server = Ringserve::start(engine, &[]);
     let mut client = server.connect();
     let body = noise(200_000, 9);
     client.send(request("GET", "/"));
@@ -286,16 +272,11 @@ fn a_half_close_is_no_hang_up() {
     }
 }
 
-#[test]
-fn slow_clients_are_timed_out() {
-    let server = Ringserve::start(&[
-        "--header-timeout",
-        "300ms",
-        "--body-timeout",
-        "200ms",
-        "--keepalive-timeout",
-        "400ms",
-    ]);
+pub(crate) fn slow_clients_are_timed_out(engine: &str) {
+    let server = Ringserve::start(
+        engine,
+        &["--header-timeout", "300ms", "--body-timeout", "200ms", "--keepalive-timeout", "400ms"],
+    );
     // Nothing was asked, so nothing is answered.
     server.connect().expect_end();
     let mut idle = server.connect();
@@ -310,20 +291,21 @@ fn slow_clients_are_timed_out() {
     }
 }
 
-#[test]
-fn every_address_is_served_and_announced() {
-    let server = Ringserve::start_on(&["127.0.0.1:0", "[::1]:0", "127.0.0.1:0"], &[]);
+pub(crate) fn every_address_is_served_and_announced(engine: &str) {
+    let server = Ringserve::start_on(engine, &["127.0.0.1:0", "[::1]:0", "127.0.0.1:0"], &[]);
     for (line, &address) in server.ready_lines.iter().zip(&server.addresses) {
-        assert_eq!(*line, format!("ringserve: listening on http://{address} (2 shards, uring)\n"));
+        assert_eq!(
+            *line,
+            format!("ringserve: listening on http://{address} (2 shards, {engine})\n")
+        );
         let mut client = Client::connect(address);
         assert_eq!(client.exchange(request("GET", "/")).status, 200);
     }
 }
 
 /// RFC 9110 section 9.3.2: the answer to HEAD has no content, whatever it says.
-#[test]
-fn a_head_that_is_refused_or_given_up_is_answered_without_content() {
-    let server = Ringserve::start(&["--header-timeout", "300ms"]);
+pub(crate) fn a_head_that_is_refused_or_given_up_is_answered_without_content(engine: &str) {
+    let server = Ringserve::start(engine, &["--header-timeout", "300ms"]);
     for (request, half_close, status) in [
         ("HEAD / HTTP/1.1\r\n\r\n", false, 400),
         ("HEAD / HTTP/1.1\r\nHo", true, 400),
@@ -341,9 +323,8 @@ fn a_head_that_is_refused_or_given_up_is_answered_without_content() {
     }
 }
 
-#[test]
-fn a_request_given_up_on_an_idle_shard_is_answered_with_the_date_of_now() {
-    let server = Ringserve::start(&["--header-timeout", "1500ms"]);
+pub(crate) fn a_request_given_up_on_an_idle_shard_is_answered_with_the_date_of_now(engine: &str) {
+    let server = Ringserve::start(engine, &["--header-timeout", "1500ms"]);
     let mut client = server.connect();
     let begun = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
     client.send("GET / HTTP/1.1\r\n");
