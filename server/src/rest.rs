@@ -10,7 +10,7 @@ use std::time::Duration;
 
 /// A body is made in pieces of this size, each when the kernel has taken the last: all that an
 /// answer of any length holds of our memory.
-pub(crate) const PIECE_BYTES: usize = 128 * 1024;
+pub(crate) const PIECE_BYTES: usize = 64 * 1024;
 
 /// What is still to come of an answer.
 #[derive(Debug)]

@@ -36,10 +36,13 @@ pub struct EngineConfig {
     pub shards: usize,
     /// The cores to pin shards to, in turn; empty for all that are allowed.
     pub cores: Vec<usize>,
+    /// Whether shards are pinned at all. One that must never be in the way of others is not, and
+    /// runs wherever there is time for it.
+    pub pinned: bool,
     /// Name of the threads, followed by the shard's number.
     pub thread_name: &'static str,
-    /// Whether [`Ops::peer`](crate::Ops::peer) knows the addresses of those who connect, which
-    /// costs a system call for each; `io_uring` keeps no direct descriptors then.
+    /// Whether [`Ops::peer`](crate::Ops::peer) knows the addresses of those who connect. With
+    /// `io_uring` that costs a system call for each, and there are no direct descriptors then.
     pub peer_addresses: bool,
     /// Settings of the `io_uring` back end.
     pub uring: UringOptions,
@@ -52,6 +55,7 @@ impl Default for EngineConfig {
             engine: Engine::Auto,
             shards: 1,
             cores: Vec::new(),
+            pinned: true,
             thread_name: "shard",
             peer_addresses: false,
             uring: UringOptions::default(),
@@ -62,7 +66,7 @@ impl Default for EngineConfig {
 const DRAIN: u32 = 1;
 const STOP: u32 = 2;
 
-/// The way into a shard from another thread. Written to rarely, polled by the shard's own ring.
+/// The way into a shard from another thread. Written to rarely, polled by the shard itself.
 #[derive(Debug)]
 pub struct ShardControl {
     wake: OwnedFd,
@@ -164,7 +168,7 @@ impl<H> Shards<H> {
     }
 }
 
-/// Starts the shards, each on its own pinned thread with its own ring and its own listeners
+/// Starts the shards, each on its own pinned thread with its own back end and its own listeners
 /// (`listeners[shard]`, empty for a client), and returns when all of them are up. `make` is called
 /// on each shard's thread with the shard's number.
 ///
@@ -293,6 +297,9 @@ impl Seat {
 
 /// The cores to pin to, checked against those that are allowed.
 fn pinning(config: &EngineConfig) -> Result<Vec<usize>, EngineError> {
+    if !config.pinned {
+        return Ok(Vec::new());
+    }
     let allowed = allowed_cores();
     if config.cores.is_empty() {
         return Ok(allowed);

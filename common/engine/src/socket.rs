@@ -20,6 +20,9 @@ pub struct ListenOptions {
     pub backlog: i32,
     /// `TCP_NODELAY` on accepted connections, which inherit it: it costs no call of their own.
     pub nodelay: bool,
+    /// `TCP_NOTSENT_LOWAT` of accepted connections, in bytes: so much that cannot be sent yet does
+    /// the kernel take; 0 leaves the system's, which is as much as the send buffer holds.
+    pub notsent_lowat: u32,
     /// The congestion control of accepted connections (`TCP_CONGESTION`); `None` leaves the
     /// system's.
     pub congestion: Option<String>,
@@ -32,7 +35,13 @@ pub struct ListenOptions {
 
 impl Default for ListenOptions {
     fn default() -> Self {
-        Self { backlog: 65_535, nodelay: true, congestion: None, incoming_cpu: None }
+        Self {
+            backlog: 65_535,
+            nodelay: true,
+            notsent_lowat: 0,
+            congestion: None,
+            incoming_cpu: None,
+        }
     }
 }
 
@@ -83,7 +92,11 @@ fn listen_one(
     let listen = || {
         socket.set_reuse_address(true)?;
         socket.set_reuse_port(true)?;
+        // Accepted sockets inherit what is set here, which saves calls per connection.
         socket.set_tcp_nodelay(options.nodelay)?;
+        if options.notsent_lowat > 0 {
+            socket.set_tcp_notsent_lowat(options.notsent_lowat)?;
+        }
         if address.is_ipv6() {
             socket.set_only_v6(true)?;
         }

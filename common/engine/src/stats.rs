@@ -3,9 +3,11 @@
 /// Counters of one shard's engine; merged when read.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct EngineStats {
-    /// System calls that submitted or waited (`io_uring_enter`).
+    /// System calls that wait for events: `io_uring_enter`, which submits as well, or `epoll_wait`.
+    /// glommio does not tell: there it is turns.
     pub enters: u64,
-    /// Completions taken from the ring.
+    /// Completions taken from the ring; with epoll, events and receives gone on with; with glommio,
+    /// events that tasks reported.
     pub completions: u64,
     /// Sends handed over, one per connection and batch.
     pub sends: u64,

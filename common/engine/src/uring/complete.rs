@@ -255,6 +255,7 @@ impl Driver<'_> {
 
     fn accepted<H: Handler>(&mut self, handler: &mut H, listener: u32, result: i32, flags: u32) {
         let more = cqueue::more(flags);
+        self.armed_accepts -= u32::from(!more);
         if self.is_over {
             if result >= 0 {
                 self.queue.close(result, false);
@@ -330,7 +331,7 @@ impl Driver<'_> {
         }
         if self.control.drain_asked() && self.draining == Draining::No {
             self.draining = Draining::Asked;
-            self.stop_accepting();
+            self.cancel_accepts();
         }
         if !cqueue::more(flags) && !self.is_over {
             self.watch();

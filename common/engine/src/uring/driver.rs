@@ -66,12 +66,16 @@ pub(super) const NO_CONN: Conn = Conn {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Draining {
     No,
-    /// Accepting is to be cancelled with the next submission.
+    /// The accepts are being cancelled.
     Asked,
-    /// That has been submitted; what had come in before is being handled, then the handler is told.
-    Cancelled,
+    /// Whoever connected before is being accepted, in rounds that begin with so many accepted.
+    Sweeping(u64),
     Told,
 }
+
+/// The most that a drain accepts of what has come before it: as many as a listener can hold. It
+/// must come to an end even if connections come faster than they are accepted.
+const MAX_SWEPT: u64 = 65_536;
 
 /// The outbox that was handed over last, and the number that its sends carry.
 pub(super) struct Submitted {
@@ -92,6 +96,10 @@ pub(super) struct Driver<'r> {
     listeners: Vec<TcpListener>,
     pub(super) control: &'r ShardControl,
     pub(super) draining: Draining,
+    /// Connections accepted before the drain.
+    swept_from: u64,
+    /// Accepts whose last completion has not come.
+    pub(super) armed_accepts: u32,
     /// The shard is at its end: whatever still comes is closed.
     pub(super) is_over: bool,
     /// Listeners whose accept is not armed, and when to try again.
@@ -142,6 +150,8 @@ impl<'r> Driver<'r> {
             listeners,
             control,
             draining: Draining::No,
+            swept_from: 0,
+            armed_accepts: 0,
             is_over: false,
             addresses: Vec::new(),
             batch: 0,
@@ -270,9 +280,7 @@ impl<'r> Driver<'r> {
             let wait = self.wait();
             self.queue.enter(wait).map_err(EngineError::UringEnter)?;
         }
-        if self.draining == Draining::Asked {
-            self.draining = Draining::Cancelled;
-        }
+        self.count_enters();
         self.ops.now_ns = now_ns();
         Ok(())
     }
@@ -343,12 +351,31 @@ impl<'r> Driver<'r> {
             }
             self.awaiting_drain = awaiting;
         }
-        if self.draining == Draining::Cancelled && self.queue.is_settled() {
-            self.draining = Draining::Told;
-            self.listeners.clear();
-            self.ops.draining = true;
-            handler.control(&mut self.ops, Control::Drain);
+        if self.armed_accepts == 0 {
+            self.go_on_draining(handler);
         }
+    }
+
+    /// The next step of a drain, with no accept in the kernel.
+    fn go_on_draining<H: Handler>(&mut self, handler: &mut H) {
+        let accepted = self.ops.stats.accepts;
+        match self.draining {
+            Draining::No | Draining::Told => return,
+            Draining::Asked => self.swept_from = accepted,
+            Draining::Sweeping(before)
+                if accepted > before && accepted - self.swept_from < MAX_SWEPT => {}
+            Draining::Sweeping(_) => {
+                self.draining = Draining::Told;
+                self.listeners.clear();
+                self.ops.draining = true;
+                return handler.control(&mut self.ops, Control::Drain);
+            }
+        }
+        // An accept takes what is in the queue at once, if there is anything, and the cancel behind
+        // it ends one that would wait.
+        self.draining = Draining::Sweeping(accepted);
+        (0..self.listeners.len() as u32).for_each(|listener| self.arm_accept(listener));
+        self.cancel_accepts();
     }
 
     /// Goes on with a close whose output has been submitted, unless some of it is still on its way;
@@ -440,10 +467,14 @@ impl<'r> Driver<'r> {
             std::mem::forget(std::mem::take(&mut self.addresses));
             std::mem::forget(std::mem::take(&mut self.ops.slots));
         }
-        let mut stats = self.ops.stats;
-        stats.enters = self.queue.enters;
-        stats.cq_overflows = self.queue.overflows;
-        (stats, quiet)
+        self.count_enters();
+        (self.ops.stats, quiet)
+    }
+
+    /// What the queue has counted, to where the handler can see it.
+    fn count_enters(&mut self) {
+        self.ops.stats.enters = self.queue.enters;
+        self.ops.stats.cq_overflows = self.queue.overflows;
     }
 
     /// Has the shard's eventfd reported.
@@ -453,7 +484,7 @@ impl<'r> Driver<'r> {
     }
 
     /// Ends the accepts; the listeners themselves are closed when the handler is told to drain.
-    pub(super) fn stop_accepting(&mut self) {
+    pub(super) fn cancel_accepts(&mut self) {
         for index in 0..self.listeners.len() as u32 {
             let token = Token { kind: Kind::Accept, generation: 0, index };
             self.queue.cancel_token(token.encode());
@@ -465,6 +496,7 @@ impl<'r> Driver<'r> {
         if let Some(socket) = self.listeners.get(listener as usize) {
             let fd: RawFd = socket.as_raw_fd();
             self.queue.accept(fd, Token { kind: Kind::Accept, generation: 0, index: listener });
+            self.armed_accepts += 1;
         }
     }
 

@@ -30,7 +30,9 @@ mod wait;
 
 use std::mem::ManuallyDrop;
 use std::net::TcpListener;
+use std::panic::resume_unwind;
 use std::sync::Arc;
+use std::thread;
 
 use io_uring::IoUring;
 
@@ -114,7 +116,14 @@ impl Default for UringOptions {
 /// What a ring would get on this machine: one is built and dropped.
 pub(crate) fn probe(options: &UringOptions) -> Result<UringReport, EngineError> {
     let small = UringOptions { ring_entries: 8, ..options.clone() };
-    setup::build(&small).map(|(_, report)| report)
+    apart(move || setup::build(&small).map(|(_, report)| report))
+}
+
+/// Does `work` on a thread of its own, for rings that are dropped soon: the kernel ends a ring
+/// later, and interrupts the system calls of the thread that made it.
+fn apart<T: Send>(work: impl FnOnce() -> T + Send) -> T {
+    let done = thread::scope(|scope| scope.spawn(work).join());
+    done.unwrap_or_else(|panic| resume_unwind(panic))
 }
 
 /// A ring that is set up, on the thread that will use it.
@@ -137,6 +146,13 @@ impl Ring {
         control: Arc<ShardControl>,
     ) -> Result<Self, EngineError> {
         let options = &config.uring;
+        for listener in &listeners {
+            // One that was inherited may be non-blocking: an accept would not wait on it.
+            listener.set_nonblocking(false).map_err(|errno| EngineError::UringSetup {
+                what: "making a listener blocking",
+                errno,
+            })?;
+        }
         let (ring, mut report) = setup::build(options)?;
         let failed = |what| move |errno| EngineError::UringSetup { what, errno };
         let incremental = options.incremental_buffers;

@@ -197,6 +197,10 @@ pub struct KernelOffer {
 
 /// Finds out what the kernel offers by trying: a small ring for each feature.
 pub fn probe_kernel() -> KernelOffer {
+    super::apart(probe_here)
+}
+
+fn probe_here() -> KernelOffer {
     let usable = super::probe(&super::UringOptions::default());
     let features = UringFeature::ALL
         .into_iter()

@@ -55,7 +55,8 @@ impl Driver<'_> {
 
     /// How long to wait: until the next deadline, alarm or end of an accept pause.
     pub(super) fn wait(&mut self) -> Wait {
-        if matches!(self.draining, Draining::Asked | Draining::Cancelled) || self.is_owed_a_turn() {
+        if matches!(self.draining, Draining::Asked | Draining::Sweeping(_)) || self.is_owed_a_turn()
+        {
             return Wait { want: 1, min_wait_us: 0, timeout_ns: Some(0) };
         }
         let accept = (!self.resting_listeners.is_empty()).then_some(self.accept_at_ns);

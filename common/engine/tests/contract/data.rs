@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use ringbench_engine::{CloseReason, ConnId, Handler, Ops, TargetId};
 
-use crate::{Echo, Server, engines, pattern, run_client, variants};
+use crate::{Echo, Server, engines, expect_end, pattern, run_client, variants};
 
 #[test]
 fn echoes_large_amounts_through_full_sockets() {
@@ -318,7 +318,7 @@ fn nothing_is_lost_however_often_input_is_held() {
         let sent = pattern(2 * buffered + 500_000, 5);
         stream.write_all(&sent).unwrap();
         stream.shutdown(Shutdown::Write).unwrap();
-        assert_eq!(stream.read(&mut [0]).unwrap(), 0, "{name}");
+        expect_end(&mut stream, name);
         let done = server.stop().handler;
         assert!(done.received == sent, "{name}: {} bytes", done.received.len());
         assert!(done.holds > 1, "{name}");

@@ -6,7 +6,7 @@ use std::sync::{Mutex, mpsc};
 
 use ringbench_engine::{CloseReason, ConnId, Control, Handler, Ops};
 
-use crate::{Echo, Server, connect, engines, pattern, variants};
+use crate::{Echo, Server, connect, engines, expect_end, pattern, variants};
 
 /// Answers a line with a large reply and closes, in the way its first byte names.
 struct Closer;
@@ -99,7 +99,7 @@ fn a_stop_drops_what_is_open() {
         stream.read_exact(&mut [0]).unwrap();
         let reasons = server.stop().handler.reasons;
         assert!(matches!(reasons[..], [CloseReason::Stopped]), "{name}: {reasons:?}");
-        assert_eq!(stream.read(&mut [0]).unwrap(), 0, "{name}");
+        expect_end(&mut stream, name);
     }
 }
 
@@ -151,7 +151,7 @@ impl Handler for Sleeper {
 
 #[test]
 fn who_connected_before_a_drain_is_served() {
-    for (name, config) in engines() {
+    for (name, config) in variants() {
         let (asleep, is_asleep) = mpsc::channel();
         let (waking, wake) = mpsc::channel();
         let parts = Mutex::new(Some((asleep, wake)));

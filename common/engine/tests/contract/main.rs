@@ -10,13 +10,14 @@ mod data;
 mod ends;
 mod shards;
 
+use std::io::Read;
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::time::Duration;
 
 use checked::Checked;
 use ringbench_engine::{
     CloseReason, ConnId, Control, Engine, EngineConfig, Finished, Handler, ListenOptions, Ops,
-    Shards, UringOptions, listen, start,
+    Shards, UringFeature, UringOptions, listen, probe_kernel, start,
 };
 
 const ANY: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
@@ -27,7 +28,12 @@ fn config(engine: Engine) -> EngineConfig {
 
 /// Every back end as it is by default.
 fn engines() -> Vec<(&'static str, EngineConfig)> {
-    vec![("uring", config(Engine::Uring)), ("epoll", config(Engine::Epoll))]
+    vec![
+        ("uring", config(Engine::Uring)),
+        ("epoll", config(Engine::Epoll)),
+        #[cfg(feature = "glommio")]
+        ("glommio", config(Engine::Glommio)),
+    ]
 }
 
 /// Every back end, and `io_uring` without each feature that it must do without as well.
@@ -40,8 +46,24 @@ fn variants() -> Vec<(&'static str, EngineConfig)> {
         ("few buffers", UringOptions { buffers: 8, buffer_size: 1000, ..default.clone() }),
         ("a tiny ring", UringOptions { ring_entries: 2, ..default.clone() }),
         ("batches", UringOptions { batch_wait: 8, batch_wait_us: 200, ..default.clone() }),
-        ("batches without a time", UringOptions { batch_wait: 8, ..default }),
+        ("batches without a time", UringOptions { batch_wait: 8, ..default.clone() }),
+        ("sqpoll", UringOptions { sqpoll_idle_ms: Some(50), ..default.clone() }),
+        ("zero copy", UringOptions { send_zc_bytes: 4096, ..default.clone() }),
+        ("all zero copy", UringOptions { send_zc_bytes: 1, ..default.clone() }),
+        ("incremental", UringOptions { incremental_buffers: true, buffers: 8, ..default.clone() }),
+        ("busy polling", UringOptions { napi_busy_poll_us: 20, ..default }),
     ];
+    // The youngest of these need more than the oldest kernel that will do.
+    let offer = probe_kernel();
+    let is_missing = |wanted: UringFeature| {
+        offer.features.iter().any(|offer| offer.feature == wanted && offer.missing.is_some())
+    };
+    let uring = uring.into_iter().filter(|(_, options)| {
+        let incremental = options.incremental_buffers;
+        let napi = options.napi_busy_poll_us > 0;
+        !(incremental && is_missing(UringFeature::IncrementalBuffers))
+            && !(napi && is_missing(UringFeature::NapiBusyPoll))
+    });
     let uring = uring.map(|(name, uring)| (name, EngineConfig { uring, ..config(Engine::Uring) }));
     engines().into_iter().chain(uring).collect()
 }
@@ -100,6 +122,14 @@ fn connect(address: SocketAddr) -> TcpStream {
     stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
     stream.set_write_timeout(Some(Duration::from_secs(20))).unwrap();
     stream
+}
+
+/// Waits for the end of what the peer sends, of which nothing may be left.
+fn expect_end(stream: &mut TcpStream, message: &str) {
+    let mut rest = Vec::new();
+    // Unlike a single read it goes on after a signal, of which glommio makes use.
+    stream.read_to_end(&mut rest).unwrap();
+    assert!(rest.is_empty(), "{message}: {rest:?}");
 }
 
 fn pattern(len: usize, seed: u64) -> Vec<u8> {

@@ -11,7 +11,7 @@ use ringbench_engine::{
 };
 use rustix::process::{Resource, Rlimit, setrlimit};
 
-use crate::{ANY, Echo, Server, config, connect, engines, variants};
+use crate::{ANY, Echo, Server, config, connect, engines, expect_end, variants};
 
 #[test]
 fn running_out_of_direct_descriptors_is_survived() {
@@ -91,7 +91,9 @@ fn a_server_with_four_descriptors() {
     let own = taken() - before - 2;
     drop(stream);
     server.stop();
-    assert_eq!(taken(), before, "a descriptor leaked");
+    // glommio never closes the eventfd of an executor.
+    let kept = usize::from(config.engine == Engine::Glommio);
+    assert_eq!(taken(), before + kept, "a descriptor leaked");
     // Descriptors are given out from below, all under the limit. It is set before the start, as an
     // accept may be bound by what held when it was begun.
     let limit = (0..).filter(|fd| !is_taken(fd)).nth(own + 4);
@@ -140,7 +142,7 @@ fn deadlines_and_alarms_come_once_and_never_early() {
     for (name, config) in variants() {
         let server = Server::start(&config, Clock::default);
         let mut stream = server.connect();
-        assert_eq!(stream.read(&mut [0]).unwrap(), 0, "the deadline closes the connection");
+        expect_end(&mut stream, "the deadline closes the connection");
         let done = server.stop();
         let Clock { deadlines, alarms, .. } = done.handler;
         assert!(matches!(deadlines[..], [after_ns] if after_ns >= DEADLINE_NS), "{name}");
