@@ -82,6 +82,7 @@ impl Collected {
         if self.gave_up {
             warnings.push("given up: no response came any more".to_owned());
         }
+        warnings.extend(no_local_port(self.ledger.no_local_port));
         // A thread that is not finished with its rings uses some time before and after the run.
         let wall_ns = self.duration_ns.max(1) as f64;
         let share = |cpu_ns: &u64| (*cpu_ns as f64 / wall_ns).min(1.0);
@@ -98,6 +99,7 @@ impl Collected {
             duration_us: self.duration_ns / 1_000,
             interrupted,
             pipeline_depth: config.pipeline,
+            requests_per_connection: config.requests_per_connection,
             show_latency: config.latency,
             notes: notes(&self.ledger, config),
             counters: self.counters,
@@ -136,6 +138,20 @@ impl Collected {
             format!("{address} gave nothing but errors: every response has a status above 399")
         })
     }
+}
+
+/// A limit of this machine, not of the server: whoever closes first keeps the port, and that is
+/// ringload where it ends its connections itself.
+fn no_local_port(connects: u64) -> Option<String> {
+    (connects > 0).then(|| {
+        format!(
+            "{connects} connects found no local port (EADDRNOTAVAIL): a port stays taken for a \
+             minute after its connection was closed (TIME_WAIT); widen \
+             net.ipv4.ip_local_port_range, set net.ipv4.tcp_tw_reuse=1 (ports are free after a \
+             second; 2 is that for loopback only), or spread the load over more source addresses, \
+             such as several machines or network namespaces"
+        )
+    })
 }
 
 /// What the ledger has to tell.
@@ -238,6 +254,20 @@ mod tests {
             said,
             "given up after 7 responses, no more came; first, 127.0.0.1:1 gave no response in 2s"
         );
+    }
+
+    #[test]
+    fn a_machine_that_runs_out_of_ports_is_told_what_helps() {
+        let mut short = shard(1, SECOND);
+        short.tally.ledger.no_local_port = 7;
+        let all = Collected::new(vec![short, shard(1, SECOND)], 0, Histogram::new());
+        let report = all.report(&config("--requests-per-connection 10 http://h"), false, vec![]);
+        assert_eq!(report.requests_per_connection, Some(10));
+        let [warning] = &report.warnings[..] else { panic!("{:?}", report.warnings) };
+        for part in ["7 connects", "TIME_WAIT", "ip_local_port_range", "tcp_tw_reuse", "addresses"]
+        {
+            assert!(warning.contains(part), "{part}: {warning}");
+        }
     }
 
     #[test]

@@ -19,6 +19,9 @@ pub struct Config {
     pub ending: Ending,
     /// Requests sent on a connection before the first of them is answered; at least 1.
     pub pipeline: u32,
+    /// Requests after whose answers a connection is closed and replaced, at least 1; `None` for
+    /// any number.
+    pub requests_per_connection: Option<u64>,
     /// How long a connection may take to open, and a response to arrive.
     pub timeout: Duration,
     /// The method of every request.

@@ -38,6 +38,8 @@ pub struct Connection {
     /// Whether it is yet to prove its worth.
     pub newness: Newness,
     http: ClientConn,
+    /// How many more requests it may carry.
+    left: u64,
     /// When the requests that are outstanding were handed to the kernel.
     sent_ns: u64,
     /// Of the response that is being read.
@@ -67,24 +69,39 @@ impl Connection {
             phase: Phase::Gone,
             newness: Newness::NOT,
             http: ClientConn::new(),
+            left: 0,
             sent_ns: 0,
             status: 0,
             partial: Vec::new(),
         }
     }
 
-    /// A connection takes the place.
-    pub fn occupy(&mut self, id: ConnId) {
+    /// A connection takes the place, which is to carry so many requests.
+    pub fn occupy(&mut self, id: ConnId, requests: u64) {
         debug_assert!(self.phase == Phase::Gone && self.partial.is_empty());
         self.id = Some(id);
         self.phase = Phase::Connecting;
         self.newness = Newness::NOT;
         self.http = ClientConn::new();
+        self.left = requests;
     }
 
-    /// So many requests of a kind are on their way out.
+    /// How many of `wanted` requests may still be sent on it.
+    #[inline]
+    pub fn room_for(&self, wanted: u32) -> u32 {
+        self.left.min(wanted.into()) as u32
+    }
+
+    /// Whether it has carried all the requests that it is to carry; answers may still be owed.
+    #[inline]
+    pub fn is_spent(&self) -> bool {
+        self.left == 0
+    }
+
+    /// So many requests of a kind are on their way out, no more than there was room for.
     #[inline]
     pub fn sent(&mut self, requests: u32, kind: RequestKind) {
+        self.left -= u64::from(requests);
         for _ in 0..requests {
             self.http.sent(kind);
         }

@@ -76,6 +76,11 @@ pub struct Flags {
           value_parser = parse_pipeline)]
     pub pipeline: NonZeroU32,
 
+    /// Close a connection when N requests on it are answered, and open a new one at once; a burst
+    /// that would go past N is cut short [default: any number].
+    #[arg(long, value_name = "N", help_heading = LOAD, value_parser = parse_requests)]
+    pub requests_per_connection: Option<NonZeroU64>,
+
     /// How long a response, or a connection's opening, may take.
     #[arg(short = 'T', long, value_name = "TIME", default_value = "2s", help_heading = LOAD,
           value_parser = parse_positive_duration)]
@@ -242,6 +247,7 @@ impl Flags {
                 requests,
             },
             pipeline: self.pipeline.get(),
+            requests_per_connection: self.requests_per_connection.map(NonZeroU64::get),
             timeout: self.timeout,
             method,
             headers: self.headers,
@@ -372,6 +378,7 @@ mod tests {
         assert_eq!(config.threads, allowed_cores().len().clamp(1, 10));
         assert_eq!(config.ending, Ending { duration: Some(DEFAULT_DURATION), requests: None });
         assert_eq!((config.pipeline, config.timeout), (1, Duration::from_secs(2)));
+        assert_eq!(config.requests_per_connection, None);
         assert_eq!((config.method.as_str(), config.body), ("GET", None));
         assert!(config.progress && !config.latency && config.interval.is_none());
     }
@@ -407,6 +414,13 @@ mod tests {
         assert_eq!(ending("-n 5k http://h"), Ending { duration: None, requests });
         let duration = Some(Duration::from_secs(1));
         assert_eq!(ending("-n 5k -d 1s http://h"), Ending { duration, requests });
+    }
+
+    #[test]
+    fn connections_can_be_made_short_lived() {
+        let per_connection = |args| config(args).requests_per_connection;
+        assert_eq!(per_connection("--requests-per-connection 10 -p 16 http://h"), Some(10));
+        assert_eq!(per_connection("--requests-per-connection 2k -n 1 http://h"), Some(2_000));
     }
 
     #[test]
@@ -459,6 +473,7 @@ mod tests {
             ("--threads", ["-t", "0", "http://h"]),
             ("--requests", ["-n", "1.5", "http://h"]),
             ("--pipeline", ["-p", "129", "http://h"]),
+            ("--requests-per-connection", ["--requests-per-connection", "0", "http://h"]),
             ("--timeout", ["--timeout", "0s", "http://h"]),
             ("--interval", ["--interval", "1us", "http://h"]),
             ("--buffers", ["--buffers", "1000", "http://h"]),

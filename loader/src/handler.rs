@@ -139,7 +139,8 @@ impl Load {
     /// Sends the next burst, if anything is left to send.
     #[inline]
     fn send(&mut self, ops: &mut Ops, id: ConnId) {
-        let requests = self.budget.take(self.shared.pipeline);
+        let wanted = self.conns[id.index()].room_for(self.shared.pipeline);
+        let requests = self.budget.take(wanted);
         if requests == 0 {
             return self.rest(ops, id);
         }
@@ -180,7 +181,7 @@ impl Load {
             if self.conns.len() <= id.index() {
                 self.conns.resize_with(id.index() + 1, Connection::vacant);
             }
-            self.conns[id.index()].occupy(id);
+            self.conns[id.index()].occupy(id, self.shared.plan.per_connection());
             ops.set_deadline(id, now_ns.saturating_add(self.timeout_ns));
         }
         if self.next_start_ns(now_ns).is_some() {
@@ -226,11 +227,13 @@ impl Load {
         self.finish_if_complete(ops);
     }
 
-    /// The connection has ended without fault, by the request's wish or the server's, who may do
-    /// that: what is unanswered is lost, but no error.
+    /// The connection has ended without fault, because all its requests are answered or by the
+    /// server's wish, who may do that: what is unanswered is lost, but no error.
     fn close(&mut self, ops: &mut Ops, id: ConnId) {
-        self.tally.ledger.lost += u64::from(self.take_unanswered(id));
-        self.tally.ledger.closed_by_server += u64::from(!self.shared.plan.closes());
+        let unanswered = self.take_unanswered(id);
+        let is_done = self.conns[id.index()].is_spent() && unanswered == 0;
+        self.tally.ledger.lost += u64::from(unanswered);
+        self.tally.ledger.closed_by_server += u64::from(!is_done);
         self.conns[id.index()].phase = Phase::Closing;
         ops.close(id);
         self.finish_if_complete(ops);
@@ -241,6 +244,9 @@ impl Load {
         match &trouble {
             Trouble::Connect(error) if error.kind() == ErrorKind::ConnectionRefused => {
                 self.tally.ledger.refused += 1;
+            }
+            Trouble::Connect(error) if error.kind() == ErrorKind::AddrNotAvailable => {
+                self.tally.ledger.no_local_port += 1;
             }
             Trouble::ConnectTimeout => self.tally.ledger.connect_timeouts += 1,
             _ => {}
@@ -359,7 +365,7 @@ impl Handler for Load {
         }
         match outcome {
             Outcome::Waiting => {}
-            Outcome::Answered if self.shared.plan.closes() => self.close(ops, id),
+            Outcome::Answered if self.conns[id.index()].is_spent() => self.close(ops, id),
             Outcome::Answered => self.send(ops, id),
             Outcome::Last => self.close(ops, id),
             Outcome::Malformed(error) => self.fail(ops, id, Trouble::Malformed(error)),

@@ -11,7 +11,7 @@ pub struct Plan {
     burst: Vec<u8>,
     request_len: usize,
     kind: RequestKind,
-    closes: bool,
+    per_connection: u64,
 }
 
 /// The most bytes that are sent at once on a connection.
@@ -43,6 +43,12 @@ pub enum PlanError {
          combined with -p/--pipeline {0}"
     )]
     CloseInPipeline(u32),
+    /// The same, where more than one was asked for.
+    #[error(
+        "-H/--header: Connection: close ends the connection with its first request; it cannot be \
+         combined with --requests-per-connection {0}"
+    )]
+    CloseBeforeLast(u64),
     /// More than can sensibly be kept and sent at once.
     #[error(
         "-b/--body and -p/--pipeline: {depth} requests of {request_len} bytes are more than the \
@@ -99,6 +105,12 @@ impl Plan {
         if closes && config.pipeline > 1 {
             return Err(PlanError::CloseInPipeline(config.pipeline));
         }
+        let per_connection = match config.requests_per_connection {
+            Some(requests @ 2..) if closes => return Err(PlanError::CloseBeforeLast(requests)),
+            _ if closes => 1,
+            // Without a bound, 2^64 requests are more than a connection lives to see.
+            requests => requests.unwrap_or(u64::MAX),
+        };
         let mut request = Vec::new();
         write_request(
             &mut request,
@@ -116,7 +128,7 @@ impl Plan {
             burst: request.repeat(config.pipeline as usize),
             request_len: request.len(),
             kind,
-            closes,
+            per_connection,
         })
     }
 
@@ -132,10 +144,10 @@ impl Plan {
         self.kind
     }
 
-    /// Whether a request asks the server to close the connection after its response.
-    #[inline]
-    pub fn closes(&self) -> bool {
-        self.closes
+    /// How many requests a connection carries before it is closed and replaced: 1 if the request
+    /// itself asks for that.
+    pub fn per_connection(&self) -> u64 {
+        self.per_connection
     }
 }
 
@@ -224,8 +236,12 @@ mod tests {
 
     #[test]
     fn requests_may_end_their_connection() {
-        assert!(plan(&["-H", "connection: x, Close", "http://h"]).unwrap().closes());
-        assert!(!plan(&["-H", "Connection: keep-alive", "http://h"]).unwrap().closes());
+        let per_connection = |args: &[&str]| plan(args).unwrap().per_connection();
+        assert_eq!(per_connection(&["-H", "connection: x, Close", "http://h"]), 1);
+        assert_eq!(per_connection(&["-H", "Connection: keep-alive", "http://h"]), u64::MAX);
+        assert_eq!(per_connection(&["--requests-per-connection", "10", "http://h"]), 10);
+        let both = ["--requests-per-connection", "1", "-H", "Connection: close", "http://h"];
+        assert_eq!(per_connection(&both), 1, "two ways to say the same");
     }
 
     #[test]
@@ -249,6 +265,8 @@ mod tests {
         refused(&["-H", "Transfer-Encoding: chunked", "-b", "plain", "http://h"], "--header");
         let close = plan(&["-H", "connection: x, Close", "-p", "2", "http://h"]).unwrap_err();
         assert!(close.contains("--header") && close.contains("--pipeline 2"), "{close}");
+        let close = ["--requests-per-connection", "2", "-H", "Connection: close", "http://h"];
+        refused(&close, "cannot be combined with --requests-per-connection 2");
         let body = "x".repeat(3 << 20);
         let long = plan(&["-b", &body, "-p", "100", "http://h"]).unwrap_err();
         assert!(long.contains("--body and -p/--pipeline: 100 requests"), "{long}");

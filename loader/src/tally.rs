@@ -38,6 +38,8 @@ pub struct Ledger {
     pub resets: u64,
     /// Connections that were refused.
     pub refused: u64,
+    /// Connections for which there was no local port.
+    pub no_local_port: u64,
     /// Connections that did not come to be in time.
     pub connect_timeouts: u64,
     /// Requests handed over for sending.
@@ -58,6 +60,7 @@ impl Ledger {
         self.closed_by_server += other.closed_by_server;
         self.resets += other.resets;
         self.refused += other.refused;
+        self.no_local_port += other.no_local_port;
         self.connect_timeouts += other.connect_timeouts;
         self.sent += other.sent;
         self.lost += other.lost;
@@ -108,7 +111,8 @@ impl Trouble {
 pub fn cannot_connect(address: SocketAddr, error: &io::Error) -> String {
     let hint = match error.kind() {
         io::ErrorKind::AddrNotAvailable => {
-            " (no local port is free: widen net.ipv4.ip_local_port_range or lower -c)"
+            " (no local port is free: widen net.ipv4.ip_local_port_range, lower -c, or give \
+             connections more requests before they are closed)"
         }
         _ => "",
     };

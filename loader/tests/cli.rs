@@ -3,6 +3,8 @@
 mod support;
 
 use std::process::Stdio;
+use std::sync::mpsc::channel;
+use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
@@ -194,6 +196,74 @@ fn a_request_that_asks_for_the_end_is_the_last_on_its_connection() {
     let report = sixty(&server, &["-H", "Connection: close"]);
     one_request_per_connection(&report);
     assert!(!report["notes"].to_string().contains("closed by the server"), "{report}");
+}
+
+#[test]
+fn connections_are_closed_after_so_many_answers() {
+    let (sender, ends) = channel();
+    let server = Server::start(move |mut client| {
+        let (mut requests, mut unread) = (0, true);
+        while unread {
+            unread = client.read_request()?;
+            if unread {
+                requests += 1;
+                client.write(HELLO.as_bytes())?;
+            }
+        }
+        // Only an orderly end comes here, not a reset.
+        let _ = sender.send(requests);
+        Ok(())
+    });
+    let args = ["-n", "100", "-c", "3", "-t", "1", "--requests-per-connection", "7"];
+    let report = ringload_json(&[&args, &[server.url().as_str()][..]].concat()).json(0);
+    assert_eq!((number(&report, "/requests"), server.requests()), (100, 100));
+    assert_eq!(number(&report, "/requests_per_connection"), 7);
+    no_errors(&report);
+    let opened = number(&report, "/connections/opened");
+    assert_eq!(number(&report, "/reconnects"), opened - 3);
+    assert!(!report["notes"].to_string().contains("closed by the server"), "{report}");
+    // ringload looks first whether anybody is there.
+    let mut counts: Vec<u64> = (0..=opened)
+        .map(|_| ends.recv_timeout(Duration::from_secs(20)).expect("every connection ends"))
+        .filter(|&requests| requests > 0)
+        .collect();
+    counts.sort_unstable();
+    assert_eq!(counts.iter().sum::<u64>(), 100);
+    let full = counts.iter().filter(|&&requests| requests == 7).count();
+    assert!(full >= 12 && counts.len() - full <= 3 && counts.ends_with(&[7]), "{counts:?}");
+}
+
+#[test]
+fn one_request_for_each_connection() {
+    let server = Server::answering(HELLO);
+    one_request_per_connection(&sixty(&server, &["--requests-per-connection", "1"]));
+    let text = ringload(&["-n2", "-c1", "--requests-per-connection", "1", &server.url()]);
+    assert!(
+        text.stdout.contains(
+            " 1 reconnects, at most 1 requests each
+"
+        ),
+        "{text:?}"
+    );
+}
+
+#[test]
+fn the_last_burst_of_a_connection_is_cut_short() {
+    // Whoever sends anything but three and two waits for ever.
+    let server = Server::start(|mut client| {
+        for burst in [3, 2] {
+            for _ in 0..burst {
+                if !client.read_request()? {
+                    return Ok(());
+                }
+            }
+            client.write(HELLO.repeat(burst).as_bytes())?;
+        }
+        client.hang()
+    });
+    let report = sixty(&server, &["-p", "3", "--requests-per-connection", "5"]);
+    assert_eq!(number(&report, "/pipeline_depth"), 3);
+    assert!(number(&report, "/reconnects") >= 9, "{report}");
 }
 
 #[test]

@@ -60,6 +60,8 @@ impl Manners {
 struct Peer {
     http: ServerConn,
     unread: Vec<u8>,
+    /// Its place in [`Site::asked`].
+    serial: usize,
 }
 
 /// The server.
@@ -72,16 +74,27 @@ struct Site {
     requests: u64,
     /// Answers given in full.
     answers: u64,
+    /// Connections that it closed itself.
+    closes: u64,
+    /// Requests read on each connection, in the order in which they were accepted.
+    asked: Vec<u64>,
 }
 
 impl Site {
     fn new(manners: Manners, rng: Rng) -> Self {
         let limits = Limits::default();
-        Self { manners, rng, limits, peers: Vec::new(), requests: 0, answers: 0 }
+        let (peers, asked) = (Vec::new(), Vec::new());
+        Self { manners, rng, limits, peers, requests: 0, answers: 0, closes: 0, asked }
     }
 
     /// Answers one request, well or badly; false if the connection is over.
     fn answer(&mut self, ops: &mut Ops, conn: ConnId) -> bool {
+        let goes_on = self.answer_somehow(ops, conn);
+        self.closes += u64::from(!goes_on);
+        goes_on
+    }
+
+    fn answer_somehow(&mut self, ops: &mut Ops, conn: ConnId) -> bool {
         self.requests += 1;
         let draw = self.rng.fraction();
         let mut sum = 0.0;
@@ -146,11 +159,12 @@ impl Handler for Site {
         if self.peers.len() <= conn.index() {
             self.peers.resize_with(conn.index() + 1, Peer::default);
         }
-        self.peers[conn.index()] = Peer::default();
+        self.peers[conn.index()] = Peer { serial: self.asked.len(), ..Peer::default() };
+        self.asked.push(0);
     }
 
     fn received(&mut self, ops: &mut Ops, conn: ConnId, bytes: &[u8]) {
-        let Peer { mut http, mut unread } = std::mem::take(&mut self.peers[conn.index()]);
+        let Peer { mut http, mut unread, serial } = std::mem::take(&mut self.peers[conn.index()]);
         unread.extend_from_slice(bytes);
         let mut at = 0;
         let limits = self.limits.clone();
@@ -159,14 +173,19 @@ impl Handler for Site {
             let step = http.next(&unread[at..], &mut scratch, &limits);
             at += step.consumed;
             match step.event {
-                ServerEvent::Request(_) if !self.answer(ops, conn) => return,
+                ServerEvent::Request(_) => {
+                    self.asked[serial] += 1;
+                    if !self.answer(ops, conn) {
+                        return;
+                    }
+                }
                 ServerEvent::NeedMore => break,
                 ServerEvent::Reject(reject) => panic!("the loader sent {reject}"),
                 _ => {}
             }
         }
         unread.drain(..at);
-        self.peers[conn.index()] = Peer { http, unread };
+        self.peers[conn.index()] = Peer { http, unread, serial };
     }
 }
 
@@ -211,6 +230,9 @@ impl World {
             let (site, all) = (self.sim.handler(server), self.totals());
             assert!(site.requests <= all.sent, "more requests came than were sent");
             assert!(all.requests <= site.answers, "more answers came than were given");
+            assert!(all.closed_by_server <= site.closes, "it is blamed for what it did not do");
+            let limit = self.config.requests_per_connection.unwrap_or(u64::MAX);
+            assert!(site.asked.iter().all(|&asked| asked <= limit), "{:?}", site.asked);
         }
     }
 
@@ -237,6 +259,12 @@ impl World {
             let longest = self.config.timeout.as_nanos() as u64 + 200 * MS;
             assert!(tally.latency.max_ns() <= longest, "no time-out came in between");
         }
+    }
+
+    /// Requests that the server read on each connection that brought it any.
+    fn asked(&self) -> Vec<u64> {
+        let server = self.server.expect("there is one");
+        self.sim.handler(server).asked.iter().copied().filter(|&asked| asked > 0).collect()
     }
 
     fn totals(&self) -> Totals {
@@ -269,6 +297,8 @@ struct Totals {
     sent: u64,
     requests: u64,
     opened: u64,
+    reconnects: u64,
+    closed_by_server: u64,
     peak: u64,
     in_flight: u64,
     lost: u64,
@@ -285,6 +315,8 @@ impl Totals {
             sent: ledger.sent,
             requests: counters.requests,
             opened: counters.opened,
+            reconnects: counters.reconnects,
+            closed_by_server: ledger.closed_by_server,
             peak: ledger.peak,
             in_flight: ledger.in_flight,
             lost: ledger.lost,
@@ -299,6 +331,8 @@ impl Totals {
         self.sent += other.sent;
         self.requests += other.requests;
         self.opened += other.opened;
+        self.reconnects += other.reconnects;
+        self.closed_by_server += other.closed_by_server;
         self.peak += other.peak;
         self.in_flight += other.in_flight;
         self.lost += other.lost;
@@ -327,12 +361,15 @@ fn draw(seed: u64) -> (String, Manners) {
     if rng.chance(0.3) {
         args += " --interval 10ms";
     }
+    if rng.chance(0.4) {
+        args.extend([" --requests-per-connection ".to_owned(), rng.size(40).to_string()]);
+    }
     (args, Manners::draw(&mut rng))
 }
 
 #[test]
 fn the_books_balance_whatever_happens() {
-    let (mut runs, mut seen) = (0, Totals::default());
+    let (mut runs, mut spent, mut seen) = (0, 0, Totals::default());
     for seed in seeds(2_500) {
         let (args, manners) = draw(seed);
         let site = Site::new(manners, Rng::new(seed));
@@ -349,10 +386,13 @@ fn the_books_balance_whatever_happens() {
             _ => {}
         }
         runs += 1;
+        let limit = world.config.requests_per_connection;
+        spent += world.asked().iter().filter(|&&asked| Some(asked) == limit).count() as u64;
         seen.add(&totals);
     }
     // The seeds are worth something only if everything came up.
-    let counts = [seen.requests, seen.in_flight, seen.lost, seen.timeouts, seen.connect_errors];
+    let counts =
+        [seen.requests, seen.in_flight, seen.lost, seen.timeouts, seen.connect_errors, spent];
     assert!(
         runs < 1_000 || (counts.iter().all(|&count| count > 1_000) && seen.gave_up),
         "{seen:?}"
@@ -476,6 +516,77 @@ fn a_connection_that_is_of_use_is_replaced_at_once() {
     assert_eq!((totals.requests, totals.socket_errors), (300, 0));
     let ended_ns = world.sim.handler(world.shards[0]).tally().ended_ns.expect("it ended");
     assert!(ended_ns < 500 * MS, "{ended_ns}: it paused in between");
+}
+
+/// A network that cuts everything into pieces, but breaks no connection.
+fn rough_but_sound(seed: u64) -> SimOptions {
+    SimOptions {
+        reset_probability: 0.0,
+        refuse_probability: 0.0,
+        lost_connect_probability: 0.0,
+        ..SimOptions::rough(seed)
+    }
+}
+
+#[test]
+fn each_connection_carries_as_many_requests_as_it_should() {
+    for seed in seeds(500) {
+        let mut rng = Rng::new(seed ^ 0xc105e);
+        let (connections, limit) = (1 + rng.below(8), 1 + rng.below(12));
+        let (depth, requests) = (1 + rng.below(16), 1 + rng.below(300));
+        let args = format!(
+            "-c {connections} -t 1 -n {requests} -p {depth} --requests-per-connection {limit} \
+             --timeout 10m"
+        );
+        let site = Site::new(Manners::default(), Rng::new(seed));
+        let mut world = World::new(rough_but_sound(seed), &args, Some(site));
+        world.run();
+        let totals = world.totals();
+        assert_eq!((totals.requests, totals.sent), (requests, requests), "exactly -n: {args}");
+        assert_eq!((totals.socket_errors, totals.lost, totals.in_flight), (0, 0, 0), "{args}");
+        assert_eq!(totals.closed_by_server, 0, "ringload closes: {args}");
+        assert_eq!(world.latencies(), requests, "{args}");
+        let asked = world.asked();
+        assert_eq!(asked.iter().sum::<u64>(), requests, "{args}");
+        // The run's end finds each of the -c connections somewhere below the limit.
+        let short = asked.iter().filter(|&&asked| asked < limit).count() as u64;
+        assert!(short <= connections, "{short} were closed early: {args}");
+        assert!(totals.reconnects >= (asked.len() as u64).saturating_sub(connections), "{args}");
+    }
+}
+
+#[test]
+fn short_lived_connections_are_replaced_at_once() {
+    let site = Site::new(Manners::default(), Rng::new(1));
+    let args = "-c 7 -t 2 -n 2001 -p 4 --requests-per-connection 10";
+    let mut world = World::new(SimOptions::calm(), args, Some(site));
+    world.run();
+    let totals = world.totals();
+    assert_eq!((totals.requests, totals.sent, totals.peak), (2_001, 2_001, 7));
+    let asked = world.asked();
+    let spent = asked.iter().filter(|&&asked| asked == 10).count();
+    assert!(spent >= 194 && asked.len() - spent <= 7, "{asked:?}");
+    for &shard in &world.shards {
+        let tally = world.sim.handler(shard).tally();
+        let ended_ns = tally.ended_ns.expect("it ended");
+        assert!(ended_ns < 500 * MS, "{ended_ns}: it paused in between");
+    }
+}
+
+#[test]
+fn a_server_that_closes_first_is_told_apart() {
+    let manners = Manners { announced_close: 0.2, ..Manners::default() };
+    let site = Site::new(manners, Rng::new(1));
+    let args = "-c 3 -t 1 -n 600 --requests-per-connection 4";
+    let mut world = World::new(SimOptions::calm(), args, Some(site));
+    world.run();
+    let totals = world.totals();
+    assert_eq!((totals.requests, totals.sent, totals.socket_errors), (600, 600, 0));
+    let asked = world.asked();
+    let early = asked.iter().filter(|&&asked| asked < 4).count() as u64;
+    // Three may be open at the end, below their limit and closed by nobody.
+    assert!((totals.closed_by_server..=totals.closed_by_server + 3).contains(&early), "{asked:?}");
+    assert!(totals.closed_by_server > 60, "{totals:?}");
 }
 
 #[test]

@@ -1,5 +1,5 @@
 //! ringload and ringserve, both on real rings in this one process: once a run is under way, neither
-//! allocates anything, however many requests go by.
+//! allocates anything, however many requests and connections go by.
 
 use std::alloc::System;
 
@@ -14,6 +14,9 @@ static ALLOCATOR: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
 /// By then all connections are open, and every table and buffer has its size.
 const WARM_REQUESTS: u64 = 20_000;
 const COUNTED_REQUESTS: u64 = 50_000;
+/// With thousands of reconnects: lists of connections that end together grow whenever more do than
+/// ever before, and may do so late. Their lengths double, so that is a handful of times.
+const LATE_GROWTH: usize = 10;
 
 /// Allocations, reallocations included, while a number of requests goes by.
 fn allocations_while_running(load: &str) -> (u64, usize) {
@@ -55,15 +58,16 @@ fn allocations_while_running(load: &str) -> (u64, usize) {
 }
 
 #[test]
-fn nothing_is_allocated_per_request() {
-    for load in [
-        "-d60s http://ADDRESS/",
-        "-d60s http://ADDRESS/json",
-        "-d60s -p16 http://ADDRESS/",
-        "-d60s -b {\"sequence\":7} http://ADDRESS/ping",
-        "-d60s -b hello http://ADDRESS/echo",
+fn nothing_is_allocated_per_request_or_reconnect() {
+    for (load, allowed) in [
+        ("-d60s http://ADDRESS/", 0),
+        ("-d60s http://ADDRESS/json", 0),
+        ("-d60s -p16 http://ADDRESS/", 0),
+        ("-d60s -b {\"sequence\":7} http://ADDRESS/ping", 0),
+        ("-d60s -b hello http://ADDRESS/echo", 0),
+        ("-d60s --requests-per-connection 10 http://ADDRESS/", LATE_GROWTH),
     ] {
         let (requests, allocations) = allocations_while_running(load);
-        assert_eq!(allocations, 0, "{load}: {allocations} allocations in {requests} requests");
+        assert!(allocations <= allowed, "{load}: {allocations} allocations in {requests} requests");
     }
 }

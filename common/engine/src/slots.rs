@@ -71,6 +71,8 @@ impl Slots {
             return ConnId { index, generation: slot.generation };
         }
         let index = self.slots.len() as u32;
+        // Room for all to be free at once, so that giving one back never allocates. None is now.
+        self.free.reserve(self.slots.len() + 1);
         self.slots.push(Slot {
             generation: 0,
             phase,

@@ -24,6 +24,7 @@ struct Document<'a> {
     shards: usize,
     r#loop: &'static str,
     pipeline_depth: u32,
+    requests_per_connection: Option<u64>,
     requests: u64,
     errors: ErrorCounts,
     bytes_read: u64,
@@ -139,6 +140,7 @@ impl<'a> Document<'a> {
             shards: report.shards,
             r#loop: "closed",
             pipeline_depth: report.pipeline_depth,
+            requests_per_connection: report.requests_per_connection,
             requests: counters.requests,
             errors: ErrorCounts::of(counters.errors),
             bytes_read: counters.bytes_read,
@@ -229,7 +231,8 @@ mod tests {
     #[test]
     fn a_healthy_run() {
         let expected = concat!(
-            r#"{"url":"http://127.0.0.1:8080/","shards":2,"loop":"closed","pipeline_depth":1,"requests":100000,"#,
+            r#"{"url":"http://127.0.0.1:8080/","shards":2,"loop":"closed","pipeline_depth":1,"#,
+            r#""requests_per_connection":null,"requests":100000,"#,
             r#""errors":{"connect":0,"read":0,"write":0,"timeout":0,"status":0},"#,
             r#""bytes_read":16300000,"bytes_written":4500000,"duration_us":2000000,"#,
             r#""requested":{"duration_us":2000000,"requests":null},"interrupted":false,"#,
@@ -272,6 +275,7 @@ mod tests {
             assert!(number(&format!("/latency_us/{key}")) > 0.0, "{key}");
         }
         assert_eq!(value["requested"], serde_json::json!({"duration_us": null, "requests": 1000}));
+        assert_eq!(value["requests_per_connection"], 10);
         let remarks = Remarks::of(&fixtures::doubtful());
         assert_eq!(value["warnings"], serde_json::json!(remarks.warnings));
         assert_eq!(value["notes"], serde_json::json!(remarks.notes));

@@ -95,6 +95,9 @@ pub struct RunReport {
     pub interrupted: bool,
     /// Requests in flight at once on a connection; 1 without pipelining.
     pub pipeline_depth: u32,
+    /// Requests after which a connection was closed and replaced (`--requests-per-connection`);
+    /// `None` for any number.
+    pub requests_per_connection: Option<u64>,
     /// Whether the latency distribution is to be printed (`--latency`).
     pub show_latency: bool,
     /// Latencies of all complete responses.

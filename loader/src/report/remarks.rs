@@ -163,9 +163,15 @@ fn closed_loop(report: &RunReport) -> Option<String> {
 fn pipelining(report: &RunReport) -> Option<String> {
     let depth = report.pipeline_depth;
     (depth > 1).then(|| {
+        let cut = match report.requests_per_connection {
+            Some(limit) if limit < depth.into() => {
+                format!(", cut to {limit} by --requests-per-connection")
+            }
+            _ => String::new(),
+        };
         format!(
-            "pipelining depth {depth}: latency is that of each request, its wait for the answers \
-             before it on the connection included"
+            "pipelining depth {depth}{cut}: latency is that of each request, its wait for the \
+             answers before it on the connection included"
         )
     })
 }
@@ -245,8 +251,8 @@ mod tests {
         assert_eq!(
             remarks.notes,
             [
-                "pipelining depth 16: latency is that of each request, its wait for the answers \
-                 before it on the connection included",
+                "pipelining depth 16, cut to 10 by --requests-per-connection: latency is that of \
+                 each request, its wait for the answers before it on the connection included",
                 "5 reconnects, one for every 0.4 requests: connecting is part of the rate, not of \
                  the latencies",
                 "the provided buffers ran out 7 times: each time a receive had to be armed again",

@@ -98,9 +98,12 @@ fn write_tail(out: &mut fmt::Formatter<'_>, report: &RunReport) -> fmt::Result {
 }
 
 fn write_connections(out: &mut fmt::Formatter<'_>, report: &RunReport) -> fmt::Result {
+    let limit = report
+        .requests_per_connection
+        .map_or_else(String::new, |limit| format!(", at most {limit} requests each"));
     writeln!(
         out,
-        "  Connections  {} wanted, {} at peak, {} opened, {} closed, {} reconnects",
+        "  Connections  {} wanted, {} at peak, {} opened, {} closed, {} reconnects{limit}",
         report.connections_wanted,
         report.connections_peak,
         report.counters.opened,
@@ -228,6 +231,7 @@ Transfer/sec:     266.67B
             assert!(ours.contains(&format!("  Note: {line}\n")), "{ours}");
         }
         assert!(ours.contains("  Statuses     2xx 1, 5xx 1\n"), "{ours}");
+        assert!(ours.contains(" 65 closed, 5 reconnects, at most 10 requests each\n"), "{ours}");
     }
 
     #[test]
