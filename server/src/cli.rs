@@ -1,6 +1,6 @@
 //! The program around the server: arguments, the line that says it is ready, signals, exit codes.
 
-use std::fmt;
+use std::fmt::{self, Write as _};
 use std::io::{self, Write};
 use std::net::TcpListener;
 use std::process::ExitCode;
@@ -12,10 +12,12 @@ use anyhow::Context;
 use clap::{CommandFactory, Parser};
 use ringbench_engine::EngineError;
 use sd_notify::NotifyState;
-use signal_hook::consts::{SIGINT, SIGTERM, SIGUSR2};
+use signal_hook::consts::{SIGINT, SIGTERM, SIGUSR1, SIGUSR2};
 use signal_hook::iterator::Signals;
 
-use crate::{Config, Flags, Listeners, Running, Summary, engine_table, start_on, successor};
+use crate::{
+    Config, Flags, Listeners, LogCounts, Running, Summary, engine_table, start_on, successor,
+};
 
 /// Runs ringserve with the arguments of the process. Exit codes: 0 after a clean stop, 1 for a
 /// failure at run time, 2 for bad arguments.
@@ -38,7 +40,7 @@ pub fn run() -> ExitCode {
 
 /// A line on stderr, whose reader may be gone: that must not keep a drain from its end, so that it
 /// is no error here, where `eprintln!` would panic.
-fn tell(message: fmt::Arguments<'_>) {
+pub(crate) fn tell(message: fmt::Arguments<'_>) {
     let _ = writeln!(io::stderr(), "ringserve: {message}");
 }
 
@@ -54,11 +56,12 @@ enum Event {
 
 fn serve(config: &Config) -> anyhow::Result<()> {
     // Before the server is up, so that a signal never finds the default action.
-    let mut signals = Signals::new([SIGTERM, SIGINT, SIGUSR2]).context("cannot catch signals")?;
+    let mut signals =
+        Signals::new([SIGTERM, SIGINT, SIGUSR1, SIGUSR2]).context("cannot catch signals")?;
     let inherited = Listeners::inherited(config.engine.shards)
         .context("the sockets handed over by LISTEN_FDS cannot be used")?;
     let listeners = match inherited {
-        Some(listeners) => listeners,
+        Some(listeners) => listeners.configured(config)?,
         None => Listeners::open(config)?,
     };
     let duplicates = listeners.duplicates().context("cannot duplicate the listening sockets")?;
@@ -66,10 +69,13 @@ fn serve(config: &Config) -> anyhow::Result<()> {
     if let Some(why) = &running.report().fallback {
         tell(format_args!("using epoll: {why}"));
     }
+    if let Some(address) = running.admin_address() {
+        tell(format_args!("metrics on http://{address}/metrics"));
+    }
     announce(&running, config.engine.shards).context("cannot write to stdout")?;
     notify(&[NotifyState::Ready]);
 
-    let controls = running.controls();
+    let (stopper, log) = (running.stopper(), running.access_log());
     let (sender, events) = mpsc::channel();
     let ended = sender.clone();
     thread::spawn(move || {
@@ -78,7 +84,16 @@ fn serve(config: &Config) -> anyhow::Result<()> {
     });
     thread::spawn(move || {
         for signal in signals.forever() {
-            let event = if signal == SIGUSR2 { Event::Succeed } else { Event::End };
+            let event = match signal {
+                SIGUSR1 => {
+                    if let Some(log) = &log {
+                        log.reopen();
+                    }
+                    continue;
+                }
+                SIGUSR2 => Event::Succeed,
+                _ => Event::End,
+            };
             if sender.send(event).is_err() {
                 break;
             }
@@ -89,10 +104,10 @@ fn serve(config: &Config) -> anyhow::Result<()> {
         Order::Succeed => handover.start_successor(),
         Order::Drain => {
             handover.duplicates.clear();
-            controls.iter().for_each(|control| control.drain());
+            stopper.drain();
             notify(&[NotifyState::Stopping]);
         }
-        Order::Stop => controls.iter().for_each(|control| control.stop()),
+        Order::Stop => stopper.stop(),
     })?;
     tell(format_args!("{}", describe(&summary)));
     Ok(())
@@ -193,13 +208,17 @@ fn announce(running: &Running, shards: usize) -> io::Result<()> {
 
 fn describe(summary: &Summary) -> String {
     let (counts, engine) = (&summary.counts, &summary.engine);
-    let served = format!(
+    let mut served = format!(
         "stopped after {} requests on {} connections ({} refused, {} timed out)",
         counts.requests,
         engine.accepts,
         counts.refused,
         counts.timed_out(),
     );
+    if let Some(log) = &summary.access_log {
+        let LogCounts { written, dropped, failed } = log;
+        let _ = write!(served, ", {written} lines logged ({dropped} dropped, {failed} failed)");
+    }
     if counts.requests == 0 {
         return served;
     }
@@ -259,5 +278,8 @@ mod tests {
         summary.engine.cpu_ns = 10_000;
         assert!(describe(&summary).contains("4 requests on 0 connections"));
         assert!(describe(&summary).contains("0.250 syscalls and 2.50 us"));
+        assert!(!describe(&summary).contains("logged"));
+        summary.access_log = Some(LogCounts { written: 5, dropped: 6, failed: 7 });
+        assert!(describe(&summary).contains(", 5 lines logged (6 dropped, 7 failed), 0.250 sys"));
     }
 }

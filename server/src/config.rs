@@ -31,6 +31,10 @@ pub struct Config {
     pub dataset: Arc<Dataset>,
     /// The directory that `GET /static/{path}` serves.
     pub root: Option<Arc<Root>>,
+    /// Where `/metrics` and `/healthz` are; port 0 takes a free one.
+    pub admin: Option<SocketAddr>,
+    /// The file of the access log.
+    pub access_log: Option<PathBuf>,
     /// How long a drain may take.
     pub drain_timeout: Duration,
 }
@@ -72,6 +76,8 @@ pub enum ConfigError {
     },
     /// `--listen` has the same address twice.
     RepeatedAddress(SocketAddr),
+    /// `--admin` and `--listen` have the same address.
+    AdminAddress(SocketAddr),
     /// `--dataset` names a file that is none.
     Dataset(String),
     /// `--root` names no directory that can be served.
@@ -97,6 +103,9 @@ impl std::fmt::Display for ConfigError {
             Self::RepeatedAddress(address) => {
                 write!(f, "--listen: {address} is given twice")
             }
+            Self::AdminAddress(address) => {
+                write!(f, "--admin: {address} is the server's own address, by --listen")
+            }
             Self::Dataset(why) => f.write_str(why),
             Self::Root { path, why } => write!(f, "--root: {}: {why}", path.display()),
         }
@@ -121,6 +130,12 @@ impl Config {
                 return Err(ConfigError::RepeatedAddress(address));
             }
         }
+        if let Some(address) = flags.admin
+            && address.port() != 0
+            && flags.listen.contains(&address)
+        {
+            return Err(ConfigError::AdminAddress(address));
+        }
         let cores = flags.cores.as_ref().map(|list| list.0.clone()).unwrap_or_default();
         if let Some(&core) = cores.iter().find(|core| !allowed.contains(core)) {
             return Err(ConfigError::NoSuchCore { core, allowed });
@@ -144,6 +159,7 @@ impl Config {
             listen_options: ListenOptions {
                 backlog: flags.backlog,
                 nodelay: flags.tcp.tcp_nodelay,
+                notsent_lowat: flags.tcp.tcp_notsent_lowat,
                 congestion: flags.tcp.tcp_congestion.clone(),
                 incoming_cpu: flags.tcp.incoming_cpu.then(|| shard_cores.clone()),
             },
@@ -153,12 +169,15 @@ impl Config {
                 shards,
                 cores,
                 thread_name: "ringserve",
+                peer_addresses: flags.access_log.is_some(),
                 uring: uring_options(&flags.uring),
                 ..EngineConfig::default()
             },
             settings: settings(&flags.limits),
             dataset: Arc::new(dataset),
             root: root.transpose()?,
+            admin: flags.admin,
+            access_log: flags.access_log.clone(),
             drain_timeout: flags.drain_timeout,
         })
     }
@@ -243,6 +262,9 @@ mod tests {
         let error = config("--listen 127.0.0.1:80 --listen 127.0.0.1:80").unwrap_err();
         assert!(error.to_string().starts_with("--listen: 127.0.0.1:80"));
         assert!(config("--listen 127.0.0.1:0 --listen 127.0.0.1:0").is_ok());
+        let error = config("--listen 127.0.0.1:80 --admin 127.0.0.1:80").unwrap_err();
+        assert!(error.to_string().starts_with("--admin: 127.0.0.1:80"));
+        assert!(config("--listen 127.0.0.1:0 --admin 127.0.0.1:0").is_ok());
     }
 
     #[test]

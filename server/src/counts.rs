@@ -66,6 +66,13 @@ impl Counts {
         self.stopped += other.stopped;
     }
 
+    /// Connections that are open.
+    pub fn open(&self) -> u64 {
+        let gone = self.closed_here + self.closed_by_client + self.failed + self.stopped;
+        // What another thread reads may be of different moments.
+        self.accepted.saturating_sub(gone)
+    }
+
     /// Connections given up because nothing moved for too long.
     pub fn timed_out(&self) -> u64 {
         self.header_timeouts + self.body_timeouts + self.send_timeouts

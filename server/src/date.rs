@@ -24,7 +24,7 @@ impl Date {
     }
 
     /// The text.
-    pub fn as_bytes(&self) -> &[u8] {
+    pub fn as_bytes(&self) -> &[u8; DATE_BYTES] {
         &self.text
     }
 

@@ -17,8 +17,9 @@ use ringbench_measure::units;
 ///
 /// Prints one line on stdout when it is ready; everything else goes to stderr. SIGTERM and SIGINT
 /// finish what was received and stop; a second one stops at once. SIGUSR2 starts a successor, which
-/// takes over the listening sockets. Sockets that are handed over by systemd (`LISTEN_FDS`) are used
-/// in place of --listen, and readiness is told to `NOTIFY_SOCKET`.
+/// takes over the listening sockets; SIGUSR1 opens the access log anew. Sockets that are handed over
+/// by systemd (`LISTEN_FDS`) are used in place of --listen, and readiness is told to
+/// `NOTIFY_SOCKET`.
 #[derive(Debug, Clone, Parser)]
 #[command(name = "ringserve", version, max_term_width = 100)]
 pub struct Flags {
@@ -70,6 +71,18 @@ pub struct Flags {
     /// and stay below it
     #[arg(long, value_name = "DIR")]
     pub root: Option<PathBuf>,
+
+    /// Address on which GET /metrics (Prometheus text format) and GET /healthz are answered, by a
+    /// thread of its own and until the very end [default: none]
+    #[arg(long, value_name = "ADDR", value_parser = parse_address)]
+    pub admin: Option<SocketAddr>,
+
+    /// File to append a line to for each answer, in combined format; /dev/stderr for standard error.
+    /// Lines are dropped rather than waited for. SIGUSR1 opens it anew after a rotation. With
+    /// io_uring it implies --no-direct-descriptors, and each accept takes a syscall more [default:
+    /// none]
+    #[arg(long, value_name = "FILE", value_parser = parse_log)]
+    pub access_log: Option<PathBuf>,
 
     /// Show what this machine's kernel offers and what would be in use, and end
     #[arg(long)]
@@ -182,6 +195,17 @@ pub struct TcpFlags {
         value_parser = parse_switch
     )]
     pub tcp_nodelay: bool,
+
+    /// What the kernel takes at most of answers that a connection cannot send yet: the bound of
+    /// what a client that does not read costs; 0: as much as its send buffers hold
+    #[arg(
+        long,
+        value_name = "BYTES",
+        allow_negative_numbers = true,
+        default_value_t = 128 * 1024,
+        value_parser = clap::value_parser!(u32).range(..=i64::from(i32::MAX))
+    )]
+    pub tcp_notsent_lowat: u32,
 
     /// Congestion control of the connections, such as cubic or reno [default: the system's]
     #[arg(long, value_name = "NAME")]
@@ -348,6 +372,16 @@ fn parse_address(text: &str) -> Result<SocketAddr, String> {
     })
 }
 
+fn parse_log(text: &str) -> Result<PathBuf, String> {
+    match text {
+        "" => Err("expected the name of a file".to_owned()),
+        "-" => Err("stdout is for the line that says where the server listens; to see the log on \
+              standard error, name /dev/stderr"
+            .to_owned()),
+        path => Ok(path.into()),
+    }
+}
+
 fn parse_shards(text: &str) -> Result<ShardCount, String> {
     if text == "auto" {
         return Ok(ShardCount::Auto);
@@ -484,6 +518,9 @@ mod tests {
             ["--body-timeout", "1x"],
             ["--keepalive-timeout", "25h"],
             ["--drain-timeout", ""],
+            ["--admin", "9090"],
+            ["--access-log", "-"],
+            ["--access-log", ""],
         ] {
             let error = parse(&arguments).expect_err("a bad value was accepted");
             assert!(error.to_string().contains(arguments[0]), "{arguments:?}: {error}");

@@ -5,15 +5,17 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use ringbench_engine::{CloseReason, ConnId, Control, Handler, Ops};
-use ringbench_http::{EofOutcome, Limits, is_head_request};
+use ringbench_http::{EofOutcome, is_head_request};
 
-use crate::config::Timeouts;
+use crate::access_log::{RequestLine, ShardLog};
+use crate::admin::board::Publisher;
 use crate::conn::{Connection, Pool, Timer};
 use crate::counts::Counts;
 use crate::prepared::Prepared;
 use crate::reply::Persist;
 use crate::rest::Rest;
 use crate::serve::{MAX_UNSENT_BYTES, Outcome, Served, Serving, StageLimits};
+use crate::shared::{Settings, Shared};
 use crate::site::Site;
 
 /// In a drain, how long an idle connection stays open for a request that is already on its way: it
@@ -28,45 +30,6 @@ const SENT_AT_ONCE_BYTES: u32 = 64 * 1024;
 /// then the rest stays with the client.
 const MAX_WAITING_BYTES: usize = 64 * 1024;
 
-/// What all shards have in common.
-#[derive(Debug, Clone)]
-pub struct Settings {
-    /// What clients may send.
-    pub limits: Limits,
-    /// The longest body that is only counted.
-    pub max_upload_bytes: u64,
-    /// How long they may take.
-    pub timeouts: Timeouts,
-    /// Requests answered on one connection before it is closed; 0: any number.
-    pub max_requests_per_connection: u32,
-    /// Connections of one shard; one more is turned away with 503.
-    pub max_connections: usize,
-}
-
-impl Default for Settings {
-    fn default() -> Self {
-        Self {
-            limits: Limits::default(),
-            max_upload_bytes: u64::MAX,
-            timeouts: Timeouts::default(),
-            max_requests_per_connection: 0,
-            max_connections: usize::MAX,
-        }
-    }
-}
-
-/// The parts of a shard that its connections share.
-#[derive(Debug)]
-pub(crate) struct Shared {
-    pub(crate) settings: Arc<Settings>,
-    pub(crate) limits: StageLimits,
-    pub(crate) site: Site,
-    pub(crate) prepared: Prepared,
-    pub(crate) pool: Pool,
-    pub(crate) counts: Counts,
-    pub(crate) draining: bool,
-}
-
 /// The server on one shard.
 #[derive(Debug)]
 pub struct Server {
@@ -75,6 +38,8 @@ pub struct Server {
     /// Connections that were not turned away.
     open: usize,
     shared: Shared,
+    /// Where others see what is counted, if they want to.
+    publisher: Option<Publisher>,
 }
 
 impl Server {
@@ -88,8 +53,24 @@ impl Server {
             pool: Pool::default(),
             counts: Counts::default(),
             draining: false,
+            log: None,
         };
-        Self { conns: Vec::new(), open: 0, shared }
+        Self { conns: Vec::new(), open: 0, shared, publisher: None }
+    }
+
+    /// The same, seen by others.
+    #[must_use]
+    pub(crate) fn observed(mut self, publisher: Option<Publisher>, log: Option<ShardLog>) -> Self {
+        self.publisher = publisher;
+        self.shared.log = log;
+        self
+    }
+
+    /// Hands over what is left of the shard's access log.
+    pub(crate) fn end_log(&mut self) {
+        if let Some(mut log) = self.shared.log.take() {
+            log.hand_over();
+        }
     }
 
     /// What has been counted so far.
@@ -100,6 +81,14 @@ impl Server {
     /// Connections for which something is kept. None once all are closed.
     pub fn open_connections(&self) -> usize {
         self.conns.iter().filter(|conn| conn.id.is_some()).count()
+    }
+
+    /// Shows others what has been counted.
+    #[inline]
+    fn publish(&self, ops: &Ops) {
+        if let Some(publisher) = &self.publisher {
+            publisher.publish(&self.shared.counts, ops.stats());
+        }
     }
 
     /// Works off what came in, with what was left over before it.
@@ -174,7 +163,10 @@ impl Server {
                 _ => Duration::ZERO,
             },
         };
-        self.conns[id.index()].timer = timer;
+        let conn = &mut self.conns[id.index()];
+        conn.timer = timer;
+        // A new wait: that as much was unsent at the end of an earlier one says nothing.
+        conn.unsent_bytes = 0;
         ops.set_deadline(id, ops.now_ns() + time.as_nanos() as u64);
     }
 
@@ -250,6 +242,11 @@ impl Server {
             let outcome = if asked { Outcome::Close } else { Outcome::Linger };
             return self.finish(ops, id, outcome);
         }
+        if leftover && ops.backlog_bytes(id) > MAX_UNSENT_BYTES {
+            // Time alone has passed: the client may have read nothing.
+            conn.rest = Some(Box::new(Rest::Leaving));
+            return self.wait_for_rest(ops, id);
+        }
         self.shared.prepared.refresh(ops.now_ns(), SystemTime::now);
         if leftover {
             self.serve(ops, id, &[]);
@@ -281,16 +278,22 @@ impl Server {
     /// Answers an unfinished request with `status`, if one has begun.
     #[cold]
     fn give_up(&mut self, ops: &mut Ops, id: ConnId, status: u16, why: &str) {
-        let conn = &self.conns[id.index()];
-        let head_only = if conn.parser.is_mid_body() {
-            conn.exchange.head_only
+        let (conn, shared) = (&self.conns[id.index()], &mut self.shared);
+        let (head, input) =
+            conn.partial.as_deref().map_or_else(Default::default, |p| (&p.head[..], &p.input[..]));
+        let (head_only, raw) = if conn.parser.is_mid_body() {
+            (conn.exchange.head_only, head)
         } else {
-            conn.partial.as_ref().is_some_and(|partial| is_head_request(&partial.input))
+            (is_head_request(input), input)
         };
         // Nothing came that would have renewed the date.
-        self.shared.prepared.refresh(ops.now_ns(), SystemTime::now);
-        self.shared.prepared.refuse(ops.output(id), status, why, head_only);
-        self.shared.counts.count_status(status);
+        shared.prepared.refresh(ops.now_ns(), SystemTime::now);
+        let out = ops.output(id);
+        let before = out.len();
+        let content_bytes = shared.prepared.refuse(out, status, why, head_only);
+        shared.counts.written_bytes += (out.len() - before) as u64;
+        shared.counts.count_status(status);
+        shared.log_answer(ops, id, RequestLine::Raw(raw), status, content_bytes);
     }
 
     fn leftover_bytes(&self, id: ConnId) -> usize {
@@ -311,9 +314,9 @@ impl Server {
         // Of what earlier input of this batch led to the backlog does not know yet; to count from
         // the connection's start costs no more than one notice when it ends.
         let wrote_much = mem::take(&mut conn.written_bytes) > SENT_AT_ONCE_BYTES;
+        conn.closing = Some(outcome);
+        conn.parser.close();
         if wrote_much || ops.backlog_bytes(id) > 0 {
-            conn.closing = Some(outcome);
-            conn.parser.close();
             ops.notify_drained(id);
             return self.arm(ops, id, Timer::Send);
         }
@@ -339,8 +342,11 @@ impl Server {
         if timer == Timer::Idle && self.shared.draining {
             return self.finish(ops, id, Outcome::Linger);
         }
-        if moved {
-            return self.arm(ops, id, timer);
+        // The time to take answers begins when what was waited for before has not come.
+        if moved || timer != Timer::Send {
+            self.arm(ops, id, Timer::Send);
+            self.conns[id.index()].unsent_bytes = ops.backlog_bytes(id);
+            return;
         }
         self.shared.counts.send_timeouts += 1;
         self.release(id);
@@ -351,6 +357,9 @@ impl Server {
 impl Handler for Server {
     fn started(&mut self, ops: &mut Ops) {
         self.shared.prepared = Prepared::new(ops.now_ns(), SystemTime::now());
+        if let Some(publisher) = &self.publisher {
+            publisher.started();
+        }
     }
 
     fn accepted(&mut self, ops: &mut Ops, id: ConnId) {
@@ -415,7 +424,13 @@ impl Handler for Server {
         match timer {
             // The notice that all is sent is on its way.
             Timer::Send if conn.rest.is_some() => return self.arm(ops, id, Timer::Send),
-            Timer::Send => return self.finish(ops, id, Outcome::Close),
+            Timer::Send => {
+                return match conn.closing {
+                    Some(outcome) => self.finish(ops, id, outcome),
+                    // It has taken everything in the end: now for its next request.
+                    None => self.settle(ops, id, true),
+                };
+            }
             Timer::Idle => {
                 self.shared.counts.idle_timeouts += u64::from(!self.shared.draining);
                 return self.finish(ops, id, Outcome::Close);
@@ -430,11 +445,31 @@ impl Handler for Server {
         self.finish(ops, id, Outcome::Linger);
     }
 
-    fn closed(&mut self, _ops: &mut Ops, id: ConnId, why: CloseReason) {
+    fn closed(&mut self, ops: &mut Ops, id: ConnId, why: CloseReason) {
         self.release(id);
         let conn = mem::take(&mut self.conns[id.index()]);
         self.open -= usize::from(!conn.turned_away);
         self.shared.counts.count_end(&why, conn.eof);
+        if self.shared.draining {
+            // After the last connection there is no turn any more.
+            self.publish(ops);
+        }
+    }
+
+    fn alarm(&mut self, _: &mut Ops) {
+        if let Some(log) = &mut self.shared.log {
+            log.alarm();
+        }
+    }
+
+    #[inline]
+    fn turn(&mut self, ops: &mut Ops) {
+        self.publish(ops);
+        if let Some(log) = &mut self.shared.log
+            && let Some(at_ns) = log.next_alarm_ns(ops.now_ns())
+        {
+            ops.set_alarm(Some(at_ns));
+        }
     }
 
     fn control(&mut self, ops: &mut Ops, control: Control) {

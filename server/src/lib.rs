@@ -20,6 +20,8 @@
 
 #![forbid(unsafe_code)]
 
+mod access_log;
+mod admin;
 pub mod cli;
 mod config;
 mod conn;
@@ -35,15 +37,18 @@ pub mod request;
 mod rest;
 pub mod routes;
 mod serve;
+mod shared;
 mod site;
 mod start;
 mod successor;
 
+pub use access_log::{AccessLog, LogCounts, LogError};
 pub use config::{Config, ConfigError, Timeouts};
 pub use counts::Counts;
 pub use flags::{CoreList, Engine, Flags, LimitFlags, ShardCount, UringFlags};
-pub use handler::{Server, Settings};
+pub use handler::Server;
 pub use listeners::Listeners;
 pub use rest::Source;
+pub use shared::Settings;
 pub use site::Site;
-pub use start::{Running, Summary, start, start_on};
+pub use start::{Running, StartError, Stopper, Summary, start, start_on};

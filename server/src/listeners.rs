@@ -4,7 +4,7 @@ use std::io;
 use std::net::{SocketAddr, TcpListener};
 
 use listenfd::ListenFd;
-use ringbench_engine::{EngineError, listen};
+use ringbench_engine::{EngineError, configure, listen};
 use socket2::{Domain, Protocol, Socket, Type};
 
 use crate::Config;
@@ -16,6 +16,8 @@ pub struct Listeners {
     pub(crate) per_shard: Vec<Vec<TcpListener>>,
     /// Where they listen.
     pub(crate) addresses: Vec<SocketAddr>,
+    /// Whether they were handed over, so that a predecessor may still be there.
+    pub(crate) handed_over: bool,
 }
 
 impl Listeners {
@@ -26,7 +28,8 @@ impl Listeners {
     /// When an address cannot be listened on.
     pub fn open(config: &Config) -> Result<Self, EngineError> {
         let shards = config.engine.shards;
-        let mut opened = Self { per_shard: empty(shards), addresses: Vec::new() };
+        let mut opened =
+            Self { per_shard: empty(shards), addresses: Vec::new(), handed_over: false };
         if !config.reuse_port {
             // All before any is opened: our own listeners would be in the way.
             config.listen.iter().try_for_each(|&address| check_free(address))?;
@@ -77,7 +80,20 @@ impl Listeners {
             }
         }
         let addresses = by_address.into_iter().map(|(address, _)| address).collect();
-        Ok(Self { per_shard, addresses })
+        Ok(Self { per_shard, addresses, handed_over: true })
+    }
+
+    /// With the TCP options of `config`, which connections inherit from a listener. Address and
+    /// backlog were chosen by whoever opened it.
+    ///
+    /// # Errors
+    ///
+    /// When an option cannot be set.
+    pub fn configured(self, config: &Config) -> Result<Self, EngineError> {
+        for listener in self.per_shard.iter().flatten() {
+            configure(listener, &config.listen_options)?;
+        }
+        Ok(self)
     }
 
     /// A second descriptor of each socket, to be handed over. While it is open its socket listens,
@@ -99,7 +115,7 @@ fn empty(shards: usize) -> Vec<Vec<TcpListener>> {
 /// and so would a second server of the same user, unnoticed: each would get some of the
 /// connections. The probe is bound like a listener but without that option, and never listens, so
 /// that no client can reach it.
-fn check_free(address: SocketAddr) -> Result<(), EngineError> {
+pub(crate) fn check_free(address: SocketAddr) -> Result<(), EngineError> {
     let probe = || {
         let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
         // Connections of an earlier server in TIME_WAIT are no obstacle.

@@ -4,7 +4,7 @@
 use std::fmt::Display;
 use std::time::SystemTime;
 
-use crate::date::Date;
+use crate::date::{DATE_BYTES, Date};
 use crate::reply::{Persist, Reply};
 use crate::request::Request;
 use crate::rest::{Later, Rest};
@@ -66,7 +66,7 @@ impl Prepared {
     #[cold]
     fn renew(&mut self) {
         self.common.clear();
-        for part in [b"Server: ringserve\r\nDate: ", self.date.as_bytes(), b"\r\n"] {
+        for part in [&b"Server: ringserve\r\nDate: "[..], self.date.as_bytes(), b"\r\n"] {
             self.common.extend_from_slice(part);
         }
         self.scratch.shrink_to(KEPT_SCRATCH_BYTES);
@@ -89,6 +89,11 @@ impl Prepared {
         }
     }
 
+    /// The date that answers carry.
+    pub(crate) fn date(&self) -> &[u8; DATE_BYTES] {
+        self.date.as_bytes()
+    }
+
     /// Appends the answer to `request` to `out`.
     #[inline]
     pub(crate) fn answer(
@@ -109,7 +114,12 @@ impl Prepared {
         }
         let mut reply = self.reply(out, persist, head_only);
         request.target.answer(request, &mut reply);
-        let Reply { status, content_bytes, rest, .. } = reply;
+        let Reply { status, mut content_bytes, rest, .. } = reply;
+        if let Some(Rest::Later(later)) = &rest
+            && !head_only
+        {
+            content_bytes = later.body.len() as u64;
+        }
         Answer { status, content_bytes, rest }
     }
 
@@ -128,15 +138,18 @@ impl Prepared {
         );
     }
 
-    /// Appends a refusal to `out`, after which the connection is closed.
+    /// Appends a refusal to `out`, after which the connection is closed. Gives the length of its
+    /// body, as far as that is sent at all.
     pub(crate) fn refuse(
         &mut self,
         out: &mut Vec<u8>,
         status: u16,
         why: impl Display,
         head_only: bool,
-    ) {
-        self.reply(out, Persist::Close, head_only).error(status, why);
+    ) -> u64 {
+        let mut reply = self.reply(out, Persist::Close, head_only);
+        reply.error(status, why);
+        reply.content_bytes
     }
 
     fn reply<'a>(

@@ -10,12 +10,13 @@ use ringbench_http::{
     ServerConn, ServerEvent,
 };
 
+use crate::access_log::RequestLine;
 use crate::conn::{Connection, Exchange};
-use crate::handler::Shared;
 use crate::reply::Persist;
 use crate::request::Request;
 use crate::rest::Rest;
 use crate::routes::{Body, Target};
+use crate::shared::Shared;
 
 /// A body that no route wants is read and thrown away up to this length, so that the connection
 /// can go on; beyond it the connection is closed instead.
@@ -37,6 +38,14 @@ pub(crate) enum Outcome {
     Close,
     /// Close it in stages, for more may be on its way (RFC 9112 section 9.6).
     Linger,
+}
+
+impl Outcome {
+    /// After an answer that does not wait for the request's body: as much as is known of the
+    /// answer has to be given first.
+    fn then_linger(self) -> Self {
+        if self == Self::Suspended { self } else { Self::Linger }
+    }
 }
 
 /// What came of one piece of input.
@@ -90,7 +99,9 @@ impl<'a, 'b> Serving<'a, 'b> {
                 ServerEvent::Request(head) => self.begin(&head, &input[start..self.consumed]),
                 ServerEvent::Body(bytes) => self.body(bytes),
                 ServerEvent::End => self.answer_kept(),
-                ServerEvent::Reject(reject) => self.refuse(reject, reading.is_some()),
+                ServerEvent::Reject(reject) => {
+                    self.refuse(reject, reading.is_some(), &input[start..])
+                }
                 ServerEvent::Closed => Outcome::Linger,
             };
             if outcome != Outcome::Open {
@@ -133,7 +144,7 @@ impl<'a, 'b> Serving<'a, 'b> {
             _ => 0,
         };
         if length > self.shared.limits.of(Some(wanted)).max_body_bytes {
-            return self.refuse_body();
+            return self.refuse_body(head);
         }
         if let Some(body) = self.conn.parser.body_in_place(&self.input[self.consumed..]) {
             self.consumed += body.len();
@@ -152,6 +163,7 @@ impl<'a, 'b> Serving<'a, 'b> {
         partial.head.extend_from_slice(head_bytes);
         if waits {
             self.ops.output(self.id).extend_from_slice(CONTINUE);
+            self.written += CONTINUE.len();
         }
         Outcome::Open
     }
@@ -171,8 +183,7 @@ impl<'a, 'b> Serving<'a, 'b> {
             Body::Discarded if *body_bytes <= DISCARD_BYTES => {}
             Body::Discarded => {
                 self.conn.exchange.persist = Persist::Close;
-                self.answer_kept();
-                return Outcome::Linger;
+                return self.answer_kept().then_linger();
             }
         }
         Outcome::Open
@@ -203,7 +214,7 @@ impl<'a, 'b> Serving<'a, 'b> {
         let Exchange { target, mut persist, head_only, body_bytes } = self.conn.exchange;
         let shared = &mut *self.shared;
         let whole_input = self.consumed == self.input.len();
-        self.conn.requests = self.conn.requests.wrapping_add(1);
+        self.conn.requests = self.conn.requests.saturating_add(1);
         // What follows in the input was received before the drain or with it, so that it is still
         // answered; only the last answer says that the connection ends.
         if (shared.draining && whole_input)
@@ -219,6 +230,10 @@ impl<'a, 'b> Serving<'a, 'b> {
         self.written += out.len() - before;
         shared.counts.requests += 1;
         shared.counts.count_status(answer.status);
+        if shared.log.is_some() {
+            let request = RequestLine::Head(head);
+            shared.log_answer(self.ops, self.id, request, answer.status, answer.content_bytes);
+        }
         if let Some(rest) = answer.rest {
             return self.suspend(rest);
         }
@@ -246,28 +261,43 @@ impl<'a, 'b> Serving<'a, 'b> {
     #[cold]
     fn answer_early(&mut self, head: &RequestHead<'_, '_>) -> Outcome {
         self.conn.exchange.persist = Persist::Close;
-        self.answer(head, b"");
-        Outcome::Linger
+        self.answer(head, b"").then_linger()
     }
 
     /// The body is longer than the route may have.
     #[cold]
-    fn refuse_body(&mut self) -> Outcome {
-        self.write_refusal(RejectReason::BodyTooLarge, self.conn.exchange.head_only)
+    fn refuse_body(&mut self, head: &RequestHead<'_, '_>) -> Outcome {
+        let head_only = self.conn.exchange.head_only;
+        self.write_refusal(RejectReason::BodyTooLarge, head_only, RequestLine::Head(head))
     }
 
     /// What came is no request that may be answered.
     #[cold]
-    fn refuse(&mut self, reject: Reject, mid_body: bool) -> Outcome {
-        let head_only = if mid_body { self.conn.exchange.head_only } else { reject.to_head };
-        self.write_refusal(reject.reason, head_only)
+    fn refuse(&mut self, reject: Reject, mid_body: bool, input: &[u8]) -> Outcome {
+        if !mid_body {
+            return self.write_refusal(reject.reason, reject.to_head, RequestLine::Raw(input));
+        }
+        let partial = self.conn.partial.take();
+        let head = partial.as_deref().map_or(&[][..], |partial| &partial.head);
+        let head_only = self.conn.exchange.head_only;
+        let outcome = self.write_refusal(reject.reason, head_only, RequestLine::Raw(head));
+        self.conn.partial = partial;
+        outcome
     }
 
-    fn write_refusal(&mut self, reason: RejectReason, head_only: bool) -> Outcome {
+    fn write_refusal(
+        &mut self,
+        reason: RejectReason,
+        head_only: bool,
+        request: RequestLine<'_>,
+    ) -> Outcome {
         let (out, status) = (self.ops.output(self.id), reason.status());
-        self.shared.prepared.refuse(out, status, reason, head_only);
+        let before = out.len();
+        let content_bytes = self.shared.prepared.refuse(out, status, reason, head_only);
+        self.written += out.len() - before;
         self.shared.counts.refused += 1;
         self.shared.counts.count_status(status);
+        self.shared.log_answer(self.ops, self.id, request, status, content_bytes);
         Outcome::Linger
     }
 }

@@ -14,7 +14,12 @@ use command_fds::{CommandFdExt, FdMapping};
 use common::{Client, PATIENCE, Ringserve, request};
 use rustix::process::{Pid, Signal, kill_process, test_kill_process};
 
-const ENGINES: &[&str] = &["uring", "epoll"];
+const ENGINES: &[&str] = &[
+    "uring",
+    "epoll",
+    #[cfg(feature = "glommio")]
+    "glommio",
+];
 
 /// Hands `listeners` over as systemd does.
 fn activate(command: &mut Command, listeners: &[TcpListener]) {

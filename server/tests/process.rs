@@ -22,7 +22,7 @@ fn bad_arguments_exit_with_2_and_name_the_flag() {
         ["--shards", "0"],
         ["--cores", "4095"],
         ["--buffers", "3"],
-        ["--engine", "epoll"],
+        ["--engine", "kqueue"],
         ["--header-timeout", "soon"],
     ] {
         let (code, stderr) = fails(&arguments);
@@ -59,7 +59,7 @@ fn one_port_serves_both_families_in_either_order() {
     for families in [["0.0.0.0", "[::]"], ["[::]", "0.0.0.0"]] {
         let port = free_port();
         let listen = families.map(|address| format!("{address}:{port}"));
-        let server = Ringserve::start_on(&[&listen[0], &listen[1]], &[]);
+        let server = Ringserve::start_on("auto", &[&listen[0], &listen[1]], &[]);
         for address in ["127.0.0.1", "[::1]"] {
             let mut client = Client::connect(format!("{address}:{port}").parse().unwrap());
             assert_eq!(client.exchange(request("GET", "/")).status, 200);

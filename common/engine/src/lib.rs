@@ -36,6 +36,6 @@ pub use error::EngineError;
 pub use handler::{CloseReason, ConnId, Control, Handler};
 pub use ops::{Ops, TargetId};
 pub use shard::{EngineConfig, Finished, ShardControl, Shards, allowed_cores, now_ns, start};
-pub use socket::{ListenOptions, listen, raise_nofile_limit};
+pub use socket::{ListenOptions, configure, listen, raise_nofile_limit};
 pub use stats::EngineStats;
 pub use uring::{KernelOffer, Offer, UringFeature, UringOptions, UringReport, probe_kernel};

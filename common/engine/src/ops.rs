@@ -218,9 +218,13 @@ impl Ops {
     }
 
     /// Asks for one call of [`Handler::drained`](crate::Handler::drained) when everything written
-    /// to `conn` has been taken by the kernel: the way to stream a body of any size.
+    /// to `conn` has been taken by the kernel: the way to stream a body of any size. Before
+    /// `connected`, and after a close, it does nothing.
     pub fn notify_drained(&mut self, conn: ConnId) {
-        if let Some(slot) = self.slots.get_mut(conn).filter(|slot| !slot.notify_drained) {
+        if let Some(slot) = self.slots.get_mut(conn)
+            && slot.phase == Phase::Open
+            && !slot.notify_drained
+        {
             slot.notify_drained = true;
             self.drain_asks.push(conn);
         }
@@ -228,7 +232,7 @@ impl Ops {
 
     /// Holds the input of `conn` back: what the peer sends stays in the kernel, and in the end with
     /// the peer. Some more may still come that was received before. A connection that is held does
-    /// not hear of its end of input either.
+    /// not hear of its end of input either. Before `connected` it does nothing.
     pub fn hold_input(&mut self, conn: ConnId) {
         self.set_held(conn, true);
     }

@@ -4,7 +4,7 @@ mod steering;
 
 use std::fs;
 use std::io;
-use std::net::{SocketAddr, TcpListener};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
 use std::os::fd::{BorrowedFd, RawFd};
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
@@ -83,20 +83,10 @@ fn listen_one(
     let failed = |errno| EngineError::Listen { address, errno };
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))
         .map_err(failed)?;
-    // What is set before `listen` is inherited by every connection.
-    if let Some(algorithm) = &options.congestion {
-        socket
-            .set_tcp_congestion(algorithm.as_bytes())
-            .map_err(|errno| no_congestion(algorithm, &errno))?;
-    }
+    set_tcp_options(&SockRef::from(&socket), address, options)?;
     let listen = || {
         socket.set_reuse_address(true)?;
         socket.set_reuse_port(true)?;
-        // Accepted sockets inherit what is set here, which saves calls per connection.
-        socket.set_tcp_nodelay(options.nodelay)?;
-        if options.notsent_lowat > 0 {
-            socket.set_tcp_notsent_lowat(options.notsent_lowat)?;
-        }
         if address.is_ipv6() {
             socket.set_only_v6(true)?;
         }
@@ -107,6 +97,41 @@ fn listen_one(
     let listener = TcpListener::from(socket);
     let local = listener.local_addr().map_err(failed)?;
     Ok((listener, local))
+}
+
+/// Sets what connections inherit from a listener, which saves a call for each of them: on one that
+/// was opened elsewhere and handed over.
+///
+/// # Errors
+///
+/// As for [`listen`].
+pub fn configure(listener: &TcpListener, options: &ListenOptions) -> Result<(), EngineError> {
+    let address = listener.local_addr();
+    let address = address.map_err(|errno| EngineError::Listen { address: UNKNOWN, errno })?;
+    set_tcp_options(&SockRef::from(listener), address, options)
+}
+
+/// The address of a socket that has none.
+const UNKNOWN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0);
+
+fn set_tcp_options(
+    socket: &SockRef<'_>,
+    address: SocketAddr,
+    options: &ListenOptions,
+) -> Result<(), EngineError> {
+    let set = || {
+        socket.set_tcp_nodelay(options.nodelay)?;
+        if options.notsent_lowat > 0 {
+            socket.set_tcp_notsent_lowat(options.notsent_lowat)?;
+        }
+        Ok(())
+    };
+    set().map_err(|errno| EngineError::Listen { address, errno })?;
+    options.congestion.as_ref().map_or(Ok(()), |algorithm| {
+        socket
+            .set_tcp_congestion(algorithm.as_bytes())
+            .map_err(|errno| no_congestion(algorithm, &errno))
+    })
 }
 
 /// Why a congestion control cannot be chosen, and which could be.

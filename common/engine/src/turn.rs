@@ -4,6 +4,17 @@ use crate::handler::{CloseReason, ConnId, Handler};
 use crate::ops::Ops;
 use crate::slots::{NO_SEGMENT, Phase};
 
+/// How long accepting pauses after it failed for want of descriptors; nginx's figure.
+pub(crate) const ACCEPT_PAUSE_NS: u64 = 500_000_000;
+
+/// The most connections that a back end which asks for each takes from one listener in a turn,
+/// lest those that are there have to wait while many come.
+pub(crate) const MAX_ACCEPTS: usize = 256;
+
+/// The most that a drain accepts of what has come before it: as many as a listener can hold. It
+/// must come to an end even if connections come faster than they are accepted.
+pub(crate) const MAX_LAST_ACCEPTS: usize = 65_536;
+
 /// When the shard has to wake up even if nothing comes in.
 pub(crate) fn next_wake_ns(ops: &Ops) -> Option<u64> {
     match (ops.alarm_ns, ops.wheel.next_ns()) {

@@ -44,7 +44,7 @@ pub fn bytes(request: &Request<'_>, reply: &mut Reply<'_>) {
             reply.stream(200, &fields, Source::Pattern { at: 0, end });
         }
         None => {
-            reply.error(400, format_args!("expected /bytes/N with a number N up to {MAX_BYTES}"))
+            reply.error(400, format_args!("expected /bytes/N with a number N up to {MAX_BYTES}"));
         }
     }
 }

@@ -51,11 +51,24 @@ impl Ringserve {
     }
 
     /// Ends it, and gives what it wrote to stderr.
-    pub(crate) fn stop(mut self) -> String {
+    pub(crate) fn stop(self) -> String {
         self.signal(Signal::TERM);
+        self.end()
+    }
+
+    /// Waits for its end, and gives what it wrote to stderr up to its last line.
+    pub(crate) fn end(mut self) -> String {
         assert_eq!(self.wait().code(), Some(0));
         let mut said = String::new();
-        self.child.stderr.take().unwrap().read_to_string(&mut said).unwrap();
+        // Not up to the pipe's end: a successor may hold it open.
+        for line in BufReader::new(self.child.stderr.take().unwrap()).lines() {
+            let line = line.unwrap();
+            said.push_str(&line);
+            said.push('\n');
+            if line.contains("stopped after") {
+                break;
+            }
+        }
         said
     }
 

@@ -10,6 +10,8 @@ use ringbench_http::{
     write_chunk,
 };
 
+use crate::CONNECTIONS;
+
 /// Longer than any exchange can take, unless it hangs.
 const HANG_NS: u64 = 3600 * 1_000_000_000;
 
@@ -29,6 +31,8 @@ pub(crate) struct Ends {
     pub(crate) complete: u32,
     /// The server closed in an orderly way while answers were owed.
     pub(crate) unanswered: u32,
+    /// It did so at its limit of requests.
+    pub(crate) limited: u32,
     /// Reset or the like.
     pub(crate) failed: u32,
     /// The client hung up.
@@ -38,7 +42,8 @@ pub(crate) struct Ends {
 
 impl Ends {
     pub(crate) fn total(&self) -> u32 {
-        self.complete + self.unanswered + self.failed + self.dropped + self.not_connected
+        let by_server = self.complete + self.unanswered + self.limited;
+        by_server + self.failed + self.dropped + self.not_connected
     }
 }
 
@@ -56,6 +61,8 @@ struct Conn {
     codec: ClientConn,
     expected: VecDeque<Expected>,
     bursts_left: u64,
+    /// That came in full.
+    answers: u32,
     /// Input that is not consumed.
     input: Vec<u8>,
     status: u16,
@@ -70,6 +77,8 @@ pub(crate) struct Client {
     rng: Rng,
     server: SocketAddr,
     manners: Manners,
+    /// How many requests the server answers on one connection; 0: any number.
+    max_requests: u32,
     connections_left: u32,
     conns: HashMap<ConnId, Conn>,
     limits: Limits,
@@ -80,12 +89,13 @@ pub(crate) struct Client {
 }
 
 impl Client {
-    pub(crate) fn new(seed: u64, server: SocketAddr, connections: u32, manners: Manners) -> Self {
+    pub(crate) fn new(seed: u64, server: SocketAddr, manners: Manners, max_requests: u32) -> Self {
         Self {
             rng: Rng::new(seed ^ 0xc11e),
             server,
             manners,
-            connections_left: connections,
+            max_requests,
+            connections_left: CONNECTIONS,
             conns: HashMap::new(),
             limits: Limits::client(),
             sequence: 0,
@@ -137,13 +147,15 @@ impl Client {
                 ClientEvent::Body(bytes) => conn.body.extend_from_slice(bytes),
                 ClientEvent::End { keep_alive } => {
                     self.answers += 1;
+                    conn.answers += 1;
                     conn.mid_answer = false;
                     let expected = conn.expected.pop_front().expect("an answer to nothing");
                     assert_eq!(conn.status, expected.status);
                     if let Some(body) = expected.body {
                         assert!(conn.body == body, "another body than expected");
                     }
-                    assert!(!(expected.last && keep_alive), "the server should close");
+                    let last = expected.last || conn.answers == self.max_requests;
+                    assert!(!(last && keep_alive), "the server should close");
                     if !keep_alive {
                         return false;
                     }
@@ -160,6 +172,8 @@ impl Client {
         conn.ended = true;
         if conn.expected.is_empty() && conn.bursts_left == 0 {
             self.ends.complete += 1;
+        } else if conn.answers == self.max_requests {
+            self.ends.limited += 1;
         } else {
             self.ends.unanswered += 1;
         }
@@ -180,6 +194,7 @@ impl Handler for Client {
             codec: ClientConn::new(),
             expected: VecDeque::new(),
             bursts_left: 1 + self.rng.below(4),
+            answers: 0,
             input: Vec::new(),
             status: 0,
             body: Vec::new(),
@@ -265,8 +280,16 @@ fn request(rng: &mut Rng, sequence: u64, last: bool, out: &mut Vec<u8>) -> (Requ
         }
         return (RequestKind::Normal, Expected { status: 400, body: None, last: true });
     }
+    if last && rng.chance(0.1) {
+        // More than the server reads past: it answers at once, which may take long all the same.
+        let length = 100_000 + rng.size(20_000);
+        let (line, body) = slow(rng);
+        head(&line, &format!("Content-Length: {length}\r\n"));
+        out.resize(out.len() + length, b'x');
+        return (RequestKind::Normal, Expected { status: 200, body: Some(body), last: true });
+    }
     let body = noise(rng);
-    let answer = match rng.below(9) {
+    let answer = match rng.below(13) {
         0 => {
             let ping = format!("{{\"sequence\":{sequence}}}");
             head("POST /ping", &length(ping.as_bytes()));
@@ -280,13 +303,7 @@ fn request(rng: &mut Rng, sequence: u64, last: bool, out: &mut Vec<u8>) -> (Requ
         }
         2 => {
             head("POST /echo?x", "Transfer-Encoding: chunked\r\nContent-Type: a/b\r\n");
-            let mut rest = &body[..];
-            while !rest.is_empty() {
-                let (chunk, more) = rest.split_at(rng.size(rest.len()));
-                write_chunk(out, chunk);
-                rest = more;
-            }
-            out.extend_from_slice(LAST_CHUNK);
+            chunks(rng, &body, out);
             expected(200, &body)
         }
         3 => {
@@ -312,6 +329,27 @@ fn request(rng: &mut Rng, sequence: u64, last: bool, out: &mut Vec<u8>) -> (Requ
             out.extend_from_slice(&body);
             Expected { status: 404, body: None, last: close }
         }
+        8 => {
+            let (line, body) = slow(rng);
+            head(&line, "");
+            expected(200, &body)
+        }
+        9 => {
+            let (line, _) = slow(rng);
+            head(&line.replacen("GET", "HEAD", 1), "");
+            return (RequestKind::Head, expected(200, b""));
+        }
+        10 => {
+            let expect = if rng.chance(0.5) { "Expect: 100-continue\r\n" } else { "" };
+            head("POST /upload", &format!("{expect}{}", length(&body)));
+            out.extend_from_slice(&body);
+            expected(200, body.len().to_string().as_bytes())
+        }
+        11 => {
+            head("POST /upload", "Transfer-Encoding: chunked\r\n");
+            chunks(rng, &body, out);
+            expected(200, body.len().to_string().as_bytes())
+        }
         _ => {
             head("POST /ping", &length(b"{}"));
             out.extend_from_slice(b"{}");
@@ -319,6 +357,29 @@ fn request(rng: &mut Rng, sequence: u64, last: bool, out: &mut Vec<u8>) -> (Requ
         }
     };
     (RequestKind::Normal, answer)
+}
+
+/// A request whose answer comes later or in pieces: its method and target, and the body.
+fn slow(rng: &mut Rng) -> (String, Vec<u8>) {
+    if rng.chance(0.5) {
+        let ms = rng.size(2_000);
+        return (format!("GET /sleep?ms={ms}"), format!("slept for {ms} ms\n").into_bytes());
+    }
+    let length = rng.size(200_000);
+    let line = b"0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ_\n";
+    let body = line.iter().copied().cycle().take(length).collect();
+    (format!("GET /bytes/{length}"), body)
+}
+
+/// Appends `body` in chunks.
+fn chunks(rng: &mut Rng, body: &[u8], out: &mut Vec<u8>) {
+    let mut rest = body;
+    while !rest.is_empty() {
+        let (chunk, more) = rest.split_at(rng.size(rest.len()));
+        write_chunk(out, chunk);
+        rest = more;
+    }
+    out.extend_from_slice(LAST_CHUNK);
 }
 
 fn noise(rng: &mut Rng) -> Vec<u8> {

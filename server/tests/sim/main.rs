@@ -17,8 +17,13 @@ const ADDRESS: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::new(10, 0, 0, 1
 const CONNECTIONS: u32 = 4;
 
 fn server() -> Server {
+    limited_server(0)
+}
+
+fn limited_server(max_requests_per_connection: u32) -> Server {
     let limits = Limits { max_body_bytes: 256 * 1024, ..Limits::default() };
-    Server::new(Arc::new(Settings { limits, ..Settings::default() }), Site::default())
+    let settings = Settings { limits, max_requests_per_connection, ..Settings::default() };
+    Server::new(Arc::new(settings), Site::default())
 }
 
 /// What became of a world.
@@ -28,16 +33,27 @@ struct Totals {
     complete: u32,
     cut_off: u32,
     drained: u32,
+    limited: u32,
+}
+
+/// How the client and the server of one world behave.
+#[derive(Debug)]
+struct Play {
+    manners: Manners,
+    drain_at_ns: Option<u64>,
+    /// Requests per connection; 0: any number.
+    max_requests: u32,
 }
 
 /// One world: two shards of the server share an address, clients talk to them, the server may be
 /// drained in the middle.
-fn run(options: SimOptions, manners: Manners, drain_at_ns: Option<u64>, totals: &mut Totals) {
+fn run(options: SimOptions, play: &Play, totals: &mut Totals) {
+    let &Play { manners, drain_at_ns, max_requests } = play;
     let (seed, resets) = (options.seed, options.reset_probability > 0.0);
     let unreachable = options.refuse_probability + options.lost_connect_probability > 0.0;
     let mut sim = Sim::new(options);
-    let servers = [sim.add_server(ADDRESS, server()), sim.add_server(ADDRESS, server())];
-    let client = sim.add_client(Client::new(seed, ADDRESS, CONNECTIONS, manners));
+    let servers = [(); 2].map(|()| sim.add_server(ADDRESS, limited_server(max_requests)));
+    let client = sim.add_client(Client::new(seed, ADDRESS, manners, max_requests));
 
     if let Some(at_ns) = drain_at_ns {
         // Whether anything is left to do then makes no difference.
@@ -71,6 +87,7 @@ fn run(options: SimOptions, manners: Manners, drain_at_ns: Option<u64>, totals: 
     totals.complete += done.ends.complete;
     totals.cut_off += done.ends.failed;
     totals.drained += done.ends.unanswered;
+    totals.limited += done.ends.limited;
 }
 
 /// No hang, no lost, made-up or reordered answer, no leaked slot, whatever goes wrong.
@@ -81,7 +98,9 @@ fn rough_worlds() {
         let mut rng = Rng::new(seed ^ 0x5e7e);
         let drain_at_ns = rng.chance(0.3).then(|| rng.size(2_000_000_000) as u64);
         let manners = if rng.chance(0.2) { Manners::Rude } else { Manners::Patient };
-        run(SimOptions::rough(seed), manners, drain_at_ns, &mut totals);
+        let max_requests = if rng.chance(0.2) { rng.size(30) as u32 } else { 0 };
+        let play = Play { manners, drain_at_ns, max_requests };
+        run(SimOptions::rough(seed), &play, &mut totals);
         runs += 1;
     }
     if runs >= 1_000 {
@@ -90,6 +109,7 @@ fn rough_worlds() {
         assert!(u64::from(totals.complete) > runs, "{totals:?}");
         assert!(u64::from(totals.cut_off) > runs / 20, "{totals:?}");
         assert!(u64::from(totals.drained) > runs / 100, "{totals:?}");
+        assert!(u64::from(totals.limited) > runs / 10, "{totals:?}");
     }
 }
 
@@ -97,7 +117,8 @@ fn rough_worlds() {
 fn in_a_calm_world_everything_is_answered() {
     for seed in 0..100 {
         let mut totals = Totals::default();
-        run(SimOptions { seed, ..SimOptions::calm() }, Manners::Patient, None, &mut totals);
+        let play = Play { manners: Manners::Patient, drain_at_ns: None, max_requests: 0 };
+        run(SimOptions { seed, ..SimOptions::calm() }, &play, &mut totals);
         assert_eq!(totals.complete, CONNECTIONS, "seed {seed}");
     }
 }

@@ -232,3 +232,69 @@ fn a_drain_ends_idle_connections_and_waits_for_uploads() {
     assert!(heard.ends_with("\r\n\r\nabcd") && heard.contains("Connection: close"));
     assert_about(ended_ns, 30 * SECOND_NS);
 }
+
+#[test]
+fn an_answer_that_does_not_wait_for_the_body_is_given_in_full_later_or_in_pieces() {
+    let chunk = format!("1000\r\n{}\r\n", "x".repeat(4096));
+    for fields in [
+        "Content-Length: 100000\r\n\r\n".to_owned(),
+        "Expect: 100-continue\r\nContent-Length: 5\r\n\r\n".to_owned(),
+        format!("Transfer-Encoding: chunked\r\n\r\n{}", chunk.repeat(40)),
+    ] {
+        for (path, body_bytes) in [("/sleep?ms=1000", 18), ("/bytes/200000", 200_000)] {
+            let mut world = World::new();
+            let request = format!("GET {path} HTTP/1.1\r\nHost: a\r\n{fields}");
+            world.send_at(SECOND_NS, request.as_bytes());
+            let (heard, _) = world.finish();
+            assert!(heard.starts_with("HTTP/1.1 200 OK\r\n"), "{path}: {heard:.200}");
+            let (fields, body) = heard.split_once("\r\n\r\n").unwrap();
+            assert!(fields.contains("Connection: close"), "{fields}");
+            assert_eq!(body.len(), body_bytes, "{path}");
+        }
+    }
+}
+
+#[test]
+fn answers_behind_one_that_was_put_off_do_not_pile_up() {
+    let mut world = World::new();
+    let pair = "GET /bytes/60000 HTTP/1.1\r\nHost: a\r\n\r\n\
+                GET /sleep?ms=1 HTTP/1.1\r\nHost: a\r\n\r\n";
+    world.send_at(SECOND_NS, pair.repeat(500).as_bytes());
+    world.run_until_heard(1);
+    world.sim.freeze(world.probe);
+    assert_eq!(world.sim.run_until(5 * SECOND_NS), Outcome::Reached);
+    // What the socket took, what may be unsent, and one answer.
+    let written_bytes = world.sim.handler(world.server).counts().written_bytes;
+    assert!(written_bytes < 4 * 64 * 1024, "{written_bytes} bytes, of which nobody reads any");
+    world.sim.thaw(world.probe);
+    let (heard, _) = world.finish();
+    assert_eq!(heard.matches("200 OK").count(), 1000);
+}
+
+#[test]
+fn a_stream_may_be_read_in_equal_gulps_each_longer_than_the_time_for_one() {
+    let mut world = World::new();
+    world.send_at(SECOND_NS, b"GET /bytes/1000000 HTTP/1.1\r\nHost: a\r\n\r\n");
+    for gulp in 0..12 {
+        world.run_until_heard(1 + gulp * 64 * 1024);
+        world.sim.freeze(world.probe);
+        let until_ns = world.sim.now_ns() + 70 * SECOND_NS;
+        assert_eq!(world.sim.run_until(until_ns), Outcome::Reached, "dropped in gulp {gulp}");
+        world.sim.thaw(world.probe);
+    }
+    let (heard, _) = world.finish();
+    assert!(heard.len() > 1_000_000);
+}
+
+#[test]
+fn what_was_refused_is_not_refused_again_at_the_end_of_input() {
+    let mut world = World::new();
+    let requests = "GET /sleep?ms=1000 HTTP/1.1\r\nHost: a\r\n\r\n\
+                    GET / HTTP/1.1\r\nHost: a\r\nContent-Length: 100000\r\n\r\n";
+    world.send_at(SECOND_NS, requests.as_bytes());
+    // Half-closes, so that the end of input is known before the second answer can be given.
+    world.sim.act(world.probe, |probe, ops| ops.close_lingering(probe.id.expect("started")));
+    assert_eq!(world.sim.run_until_idle(1_000_000), Outcome::Idle);
+    let counts = world.sim.handler(world.server).counts();
+    assert_eq!((counts.requests, counts.refused, counts.status_4xx), (2, 0, 0));
+}

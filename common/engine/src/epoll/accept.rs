@@ -8,16 +8,8 @@ use rustix::net::{SocketFlags, accept_with, acceptfrom_with};
 
 use super::driver::{Conn, Driver};
 use crate::slots::Phase;
+use crate::turn::{ACCEPT_PAUSE_NS, MAX_ACCEPTS, MAX_LAST_ACCEPTS};
 use crate::{Control, Handler};
-
-/// How long accepting pauses after it failed for want of descriptors; nginx's figure.
-const ACCEPT_PAUSE_NS: u64 = 500_000_000;
-/// The most connections that one listener gives in a turn, lest those that are there have to wait
-/// while many come.
-const MAX_ACCEPTS: usize = 256;
-/// The most that a drain takes of what has come before it: as many as a listener can hold. It must
-/// come to an end even if connections come faster than they are accepted.
-const MAX_LAST_ACCEPTS: usize = 65_536;
 
 /// A listener.
 pub(super) struct Door {

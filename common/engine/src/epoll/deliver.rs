@@ -51,7 +51,7 @@ impl Driver {
             return;
         }
         let broken = flags.intersects(EventFlags::ERR | EventFlags::HUP);
-        let ending = broken || flags.contains(EventFlags::RDHUP);
+        let ending = broken || flags.intersects(EventFlags::RDHUP | EventFlags::PRI);
         let state = &mut self.conns[conn.index()];
         state.ending |= ending;
         state.readable |= ending || flags.contains(EventFlags::IN);
@@ -84,7 +84,9 @@ impl Driver {
     fn wants_input(&mut self, conn: ConnId) -> bool {
         let Some(slot) = self.ops.slots.get(conn) else { return false };
         let state = &mut self.conns[conn.index()];
-        if !state.readable || state.paused || state.eof || slot.held {
+        // What is thrown away fills no memory.
+        let paused = state.paused && slot.phase == Phase::Open;
+        if !state.readable || paused || state.eof || slot.held {
             return false;
         }
         match slot.phase {

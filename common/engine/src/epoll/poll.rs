@@ -73,7 +73,8 @@ impl Poll {
     /// Watches a connection for everything that can happen to it, for as long as its descriptor is
     /// open: a descriptor that is closed leaves the instance by itself.
     pub(super) fn add_conn(&self, fd: impl AsFd, conn: ConnId) -> Result<(), Errno> {
-        let flags = EventFlags::IN | EventFlags::OUT | EventFlags::RDHUP | EventFlags::ET;
+        let flags =
+            EventFlags::IN | EventFlags::OUT | EventFlags::RDHUP | EventFlags::PRI | EventFlags::ET;
         epoll::add(&self.epoll, fd, Source::Conn(conn).encode(), flags)
     }
 

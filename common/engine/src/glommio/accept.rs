@@ -12,19 +12,10 @@ use std::time::Duration;
 use glommio::net::{TcpListener as GlommioListener, TcpStream};
 use glommio::timer::Timer;
 use glommio::{Task, spawn_local};
-use rustix::net::{Shutdown, shutdown};
 
 use super::{Shared, conn, others_first};
 use crate::Handler;
-
-/// How long accepting pauses after it failed for want of descriptors; nginx's figure.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(500);
-/// The most connections that one listener gives in a turn, lest those that are there have to wait
-/// while many come.
-const MAX_ACCEPTS: usize = 256;
-/// The most that a drain takes of what has come before it: as many as a listener can hold. It must
-/// come to an end even if connections come faster than they are accepted.
-const MAX_LAST_ACCEPTS: usize = 65_536;
+use crate::turn::{ACCEPT_PAUSE_NS, MAX_ACCEPTS, MAX_LAST_ACCEPTS};
 
 /// A listener and the task that accepts from it.
 pub(super) struct Door {
@@ -81,7 +72,7 @@ fn welcome<H: Handler + 'static>(shard: &Shared<H>, stream: TcpStream) {
 
 /// Pauses, out of descriptors or memory as we are: asking again at once would spin.
 async fn rest<H>(shard: &Shared<H>) {
-    let mut pause = Timer::new(ACCEPT_PAUSE);
+    let mut pause = Timer::new(Duration::from_nanos(ACCEPT_PAUSE_NS));
     poll_fn(|cx| {
         let mut shard = shard.borrow_mut();
         if shard.is_shut {
@@ -111,10 +102,10 @@ pub(super) async fn drain<H: Handler + 'static>(shard: &Shared<H>) {
     shard.borrow_mut().tell_of_drain();
 }
 
-/// Ends the listeners and waits for their tasks, which may still bring a connection each.
+/// Ends the tasks of the listeners, after those that have something to bring.
 ///
-/// Dropping an accept that is under way could lose the connection that the kernel is just giving
-/// it, so the sockets are shut down instead, which fails it.
+/// The sockets may be shared with another process, so that they are not shut down. Dropping an
+/// accept that is under way can lose a connection that the kernel gives it at this very moment.
 pub(super) async fn close<H: Handler>(shard: &Shared<H>) {
     let doors = {
         let mut shard = shard.borrow_mut();
@@ -122,11 +113,8 @@ pub(super) async fn close<H: Handler>(shard: &Shared<H>) {
         shard.resting.drain(..).for_each(std::task::Waker::wake);
         std::mem::take(&mut shard.doors)
     };
-    for door in &doors {
-        // It cannot fail on a listening socket.
-        let _ = shutdown(&door.listener, Shutdown::Read);
-    }
+    others_first().await;
     for door in doors {
-        door.task.await;
+        door.task.cancel().await;
     }
 }

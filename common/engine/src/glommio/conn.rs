@@ -127,7 +127,9 @@ impl<H: Handler> Shard<H> {
     fn wants_input(&mut self, conn: ConnId) -> bool {
         let Some(slot) = self.ops.slots.get(conn) else { return false };
         let state = &mut self.conns[conn.index()];
-        if state.paused || state.eof || slot.held {
+        // What is thrown away fills no memory.
+        let paused = state.paused && slot.phase == Phase::Open;
+        if paused || state.eof || slot.held {
             return false;
         }
         match slot.phase {

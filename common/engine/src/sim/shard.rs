@@ -245,7 +245,9 @@ impl Shard {
         if self.is_held(conn) {
             return;
         }
-        if let Some(end) = self.socket(conn).filter(|s| !s.paused).and_then(|s| s.end) {
+        // What is thrown away fills no memory.
+        let open = self.phase(conn) == Some(Phase::Open);
+        if let Some(end) = self.socket(conn).filter(|s| !(s.paused && open)).and_then(|s| s.end) {
             net.arm(end, now_ns);
         }
     }
@@ -311,7 +313,9 @@ impl Shard {
         let now_ns = self.ops.now_ns;
         let Socket { end, eof, .. } = self.sockets[conn.index()];
         match phase {
-            Phase::Closing | Phase::ClosingLinger if !self.is_sent(conn) => {}
+            Phase::Closing if !self.is_sent(conn) => {}
+            // Input that was held back until here is thrown away.
+            Phase::ClosingLinger if !self.is_sent(conn) => self.arm(net, conn),
             // RFC 9112 9.6: half-close, then read until the peer has closed, too.
             Phase::ClosingLinger if !eof => {
                 if let Some(end) = end {

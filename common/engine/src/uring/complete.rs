@@ -4,7 +4,7 @@ use std::io;
 
 use io_uring::cqueue;
 
-use super::driver::{Conn, Draining, Driver, MAX_SEND_BYTES, NO_CONN};
+use super::driver::{Draining, Driver, MAX_SEND_BYTES};
 use super::token::{Kind, Token};
 use crate::ops::HIGH_WATER_BYTES;
 use crate::slots::Phase;
@@ -101,8 +101,10 @@ impl Driver<'_> {
             return;
         };
         let wanted = matches!(slot.phase, Phase::Open | Phase::ClosingLinger | Phase::Lingering);
+        // What is thrown away fills no memory.
+        let paused = self.conns[conn.index()].paused && slot.phase == Phase::Open;
         let state = &mut self.conns[conn.index()];
-        if wanted && !slot.held && !state.receiving && !state.paused && !state.eof {
+        if wanted && !slot.held && !state.receiving && !paused && !state.eof {
             state.receiving = true;
             state.in_kernel += 1;
             self.queue.receive(state.fd, Token::conn(Kind::Receive, conn));
@@ -122,7 +124,8 @@ impl Driver<'_> {
     /// Holds a connection's input back while its output does not leave, so that a peer that does
     /// not read cannot fill our memory.
     fn pause_if_full(&mut self, conn: ConnId) {
-        let Some(backlog) = self.ops.slots.get(conn).and_then(|slot| slot.backlog.as_ref()) else {
+        let slot = self.ops.slots.get(conn).filter(|slot| slot.phase == Phase::Open);
+        let Some(backlog) = slot.and_then(|slot| slot.backlog.as_ref()) else {
             return;
         };
         let state = &mut self.conns[conn.index()];
@@ -251,40 +254,6 @@ impl Driver<'_> {
         }
         self.close_when_sent(handler, conn);
         notify_if_drained(&mut self.ops, handler, conn);
-    }
-
-    fn accepted<H: Handler>(&mut self, handler: &mut H, listener: u32, result: i32, flags: u32) {
-        let more = cqueue::more(flags);
-        self.armed_accepts -= u32::from(!more);
-        if self.is_over {
-            if result >= 0 {
-                self.queue.close(result, false);
-            }
-            return;
-        }
-        if result >= 0 {
-            let conn = self.ops.slots.alloc(Phase::Open);
-            *self.conn_mut(conn) = Conn { fd: result, ..NO_CONN };
-            if self.ops.wants_peers() {
-                self.ops.set_peer(conn, crate::socket::peer(result));
-            }
-            self.ops.stats.accepts += 1;
-            self.count_peak();
-            self.arm_receive(conn);
-            handler.accepted(&mut self.ops, conn);
-        }
-        // A client that gave up while it waited, a signal: nothing that would come again at once.
-        let passing = [libc::ECONNABORTED, libc::EINTR, libc::EAGAIN, libc::ECANCELED];
-        let failed = result < 0 && !passing.contains(&-result);
-        self.ops.stats.accept_errors += u64::from(failed);
-        if more || self.draining != Draining::No {
-            return;
-        }
-        if failed {
-            self.rest_listener(listener);
-        } else {
-            self.arm_accept(listener);
-        }
     }
 
     fn socket_made<H: Handler>(&mut self, handler: &mut H, conn: ConnId, result: i32) {

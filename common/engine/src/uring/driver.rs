@@ -1,7 +1,7 @@
 //! The turn of a shard: flush, enter, drain, settle.
 
 use std::net::TcpListener;
-use std::os::fd::{AsRawFd, RawFd};
+use std::os::fd::AsRawFd;
 use std::pin::Pin;
 
 use io_uring::{CompletionQueue, SubmissionQueue, Submitter};
@@ -17,10 +17,8 @@ use crate::ops::{CLOSE_TIMEOUT_NS, Outbox};
 use crate::shard::now_ns;
 use crate::slots::{GENERATION_MASK, NO_SEGMENT, Phase};
 use crate::turn::{Timers, fire_timers, notify_if_drained};
-use crate::{CloseReason, ConnId, Control, EngineError, EngineStats, Handler, Ops, ShardControl};
+use crate::{CloseReason, ConnId, EngineError, EngineStats, Handler, Ops, ShardControl};
 
-/// How long accepting pauses after it failed for want of descriptors; nginx's figure.
-const ACCEPT_PAUSE_NS: u64 = 500_000_000;
 /// How long the end of a shard waits for its cancelled operations.
 const TEARDOWN_NS: u64 = 2_000_000_000;
 
@@ -73,10 +71,6 @@ pub(super) enum Draining {
     Told,
 }
 
-/// The most that a drain accepts of what has come before it: as many as a listener can hold. It
-/// must come to an end even if connections come faster than they are accepted.
-const MAX_SWEPT: u64 = 65_536;
-
 /// The outbox that was handed over last, and the number that its sends carry.
 pub(super) struct Submitted {
     pub(super) batch: u32,
@@ -93,11 +87,11 @@ pub(super) struct Driver<'r> {
     pub(super) pool: &'r mut BufferPool,
     pub(super) options: &'r UringOptions,
     pub(super) min_wait: bool,
-    listeners: Vec<TcpListener>,
+    pub(super) listeners: Vec<TcpListener>,
     pub(super) control: &'r ShardControl,
     pub(super) draining: Draining,
     /// Connections accepted before the drain.
-    swept_from: u64,
+    pub(super) swept_from: u64,
     /// Accepts whose last completion has not come.
     pub(super) armed_accepts: u32,
     /// The shard is at its end: whatever still comes is closed.
@@ -356,28 +350,6 @@ impl<'r> Driver<'r> {
         }
     }
 
-    /// The next step of a drain, with no accept in the kernel.
-    fn go_on_draining<H: Handler>(&mut self, handler: &mut H) {
-        let accepted = self.ops.stats.accepts;
-        match self.draining {
-            Draining::No | Draining::Told => return,
-            Draining::Asked => self.swept_from = accepted,
-            Draining::Sweeping(before)
-                if accepted > before && accepted - self.swept_from < MAX_SWEPT => {}
-            Draining::Sweeping(_) => {
-                self.draining = Draining::Told;
-                self.listeners.clear();
-                self.ops.draining = true;
-                return handler.control(&mut self.ops, Control::Drain);
-            }
-        }
-        // An accept takes what is in the queue at once, if there is anything, and the cancel behind
-        // it ends one that would wait.
-        self.draining = Draining::Sweeping(accepted);
-        (0..self.listeners.len() as u32).for_each(|listener| self.arm_accept(listener));
-        self.cancel_accepts();
-    }
-
     /// Goes on with a close whose output has been submitted, unless some of it is still on its way;
     /// then the end of the backlog comes back here.
     pub(super) fn close_when_sent<H: Handler>(&mut self, handler: &mut H, conn: ConnId) {
@@ -400,6 +372,9 @@ impl<'r> Driver<'r> {
                 self.ops.wheel.set(conn.index, self.ops.now_ns + CLOSE_TIMEOUT_NS);
                 self.arm_receive(conn);
             }
+            // Input that was held back until here is thrown away: the peer may not read before it
+            // has sent everything.
+            Phase::ClosingLinger => self.arm_receive(conn),
             _ => {}
         }
     }
@@ -420,6 +395,8 @@ impl<'r> Driver<'r> {
     /// Ends what is open and waits, for a while, until the kernel has let go of everything.
     fn teardown<H: Handler>(&mut self, handler: &mut H) -> Result<(), EngineError> {
         self.is_over = true;
+        // Output may have been handed over since the last completions were seen.
+        self.ops.now_ns = now_ns();
         self.listeners.clear();
         let open: Vec<ConnId> = self.ops.slots.ids().collect();
         for conn in open {
@@ -440,8 +417,12 @@ impl<'r> Driver<'r> {
             if now_ns() > until_ns {
                 return Ok(());
             }
-            let pending =
-                self.ops.slots.len() > 0 || !self.queue.is_settled() || self.awaits_sends();
+            // An accept may bring a connection until it has ended, and that is closed by an entry.
+            let pending = self.ops.slots.len() > 0
+                || self.armed_accepts > 0
+                || !self.queue.is_settled()
+                || !self.queue.is_empty()
+                || self.awaits_sends();
             let timeout_ns = if pending { TEARDOWN_NS / 100 } else { 0 };
             self.pool.publish();
             let wait = Wait { want: 1, min_wait_us: 0, timeout_ns: Some(timeout_ns) };
@@ -481,29 +462,6 @@ impl<'r> Driver<'r> {
     pub(super) fn watch(&mut self) {
         let wake = Token { kind: Kind::Wake, generation: 0, index: 0 };
         self.queue.watch(self.control.wake_fd().as_raw_fd(), wake);
-    }
-
-    /// Ends the accepts; the listeners themselves are closed when the handler is told to drain.
-    pub(super) fn cancel_accepts(&mut self) {
-        for index in 0..self.listeners.len() as u32 {
-            let token = Token { kind: Kind::Accept, generation: 0, index };
-            self.queue.cancel_token(token.encode());
-        }
-        self.resting_listeners.clear();
-    }
-
-    pub(super) fn arm_accept(&mut self, listener: u32) {
-        if let Some(socket) = self.listeners.get(listener as usize) {
-            let fd: RawFd = socket.as_raw_fd();
-            self.queue.accept(fd, Token { kind: Kind::Accept, generation: 0, index: listener });
-            self.armed_accepts += 1;
-        }
-    }
-
-    /// Pauses accepting: the listener is out of descriptors, and asking again at once would spin.
-    pub(super) fn rest_listener(&mut self, listener: u32) {
-        self.resting_listeners.push(listener);
-        self.accept_at_ns = self.ops.now_ns + ACCEPT_PAUSE_NS;
     }
 
     /// The ring's part of a connection, made if the table is too short.

@@ -16,8 +16,10 @@
 //! - `token`: what a completion belongs to
 //! - `driver`: the turn: flush, enter, drain, settle
 //! - `complete`: what each completion leads to
+//! - `accept`: what leads to connections, and its end
 //! - `wait`: how long a turn waits, and what ends it
 
+mod accept;
 mod complete;
 mod driver;
 mod loans;
@@ -116,14 +118,18 @@ impl Default for UringOptions {
 /// What a ring would get on this machine: one is built and dropped.
 pub(crate) fn probe(options: &UringOptions) -> Result<UringReport, EngineError> {
     let small = UringOptions { ring_entries: 8, ..options.clone() };
-    apart(move || setup::build(&small).map(|(_, report)| report))
+    apart(|| setup::build(&small).map(|(_, report)| report))
 }
 
 /// Does `work` on a thread of its own, for rings that are dropped soon: the kernel ends a ring
 /// later, and interrupts the system calls of the thread that made it.
-fn apart<T: Send>(work: impl FnOnce() -> T + Send) -> T {
-    let done = thread::scope(|scope| scope.spawn(work).join());
-    done.unwrap_or_else(|panic| resume_unwind(panic))
+fn apart<T: Send>(work: impl Fn() -> T + Sync) -> T {
+    let done = thread::scope(|scope| {
+        let thread = thread::Builder::new().spawn_scoped(scope, &work).ok()?;
+        Some(thread.join().unwrap_or_else(|panic| resume_unwind(panic)))
+    });
+    // Where there is no thread to be had an interruption is the least of the troubles.
+    done.unwrap_or_else(work)
 }
 
 /// A ring that is set up, on the thread that will use it.
@@ -146,13 +152,8 @@ impl Ring {
         control: Arc<ShardControl>,
     ) -> Result<Self, EngineError> {
         let options = &config.uring;
-        for listener in &listeners {
-            // One that was inherited may be non-blocking: an accept would not wait on it.
-            listener.set_nonblocking(false).map_err(|errno| EngineError::UringSetup {
-                what: "making a listener blocking",
-                errno,
-            })?;
-        }
+        // Whether a listener blocks is left as it is: an accept waits in the ring either way, and the
+        // flag is shared with every process that has the socket, one that polls it among them.
         let (ring, mut report) = setup::build(options)?;
         let failed = |what| move |errno| EngineError::UringSetup { what, errno };
         let incremental = options.incremental_buffers;

@@ -122,6 +122,12 @@ impl<'r> Queue<'r> {
         self.taken && !self.sq.cq_overflow()
     }
 
+    /// Whether nothing is queued that the kernel has not taken.
+    pub(super) fn is_empty(&mut self) -> bool {
+        self.sq.sync();
+        self.sq.is_empty() && self.spill.is_empty()
+    }
+
     /// Submits without waiting, to make room.
     fn submit(&mut self) {
         if self.sqpoll {

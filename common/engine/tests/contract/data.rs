@@ -324,3 +324,78 @@ fn nothing_is_lost_however_often_input_is_held() {
         assert!(done.holds > 1, "{name}");
     }
 }
+
+/// Asks to be told of drained output before there is a connection, and again when there is.
+struct Early {
+    target: SocketAddr,
+    drained: usize,
+}
+
+impl Handler for Early {
+    fn started(&mut self, ops: &mut Ops) {
+        let target = ops.add_target(self.target);
+        let conn = ops.connect(target);
+        ops.notify_drained(conn);
+    }
+
+    fn connected(&mut self, ops: &mut Ops, conn: ConnId) {
+        ops.output(conn).extend_from_slice(b"x");
+        ops.notify_drained(conn);
+    }
+
+    fn received(&mut self, _: &mut Ops, _: ConnId, _: &[u8]) {}
+
+    fn drained(&mut self, ops: &mut Ops, conn: ConnId) {
+        self.drained += 1;
+        ops.close(conn);
+    }
+
+    fn closed(&mut self, ops: &mut Ops, _: ConnId, _: CloseReason) {
+        ops.stop();
+    }
+}
+
+#[test]
+fn a_notice_asked_for_too_early_does_not_keep_later_ones_away() {
+    for (name, config) in engines() {
+        let server = Server::start(&config, Echo::default);
+        let target = server.address;
+        let client = run_client(&config, move || Early { target, drained: 0 });
+        assert_eq!(client.handler.drained, 1, "{name}");
+        server.stop();
+    }
+}
+
+/// Holds the input of who connects for a while, then sends it back.
+struct Patient;
+
+impl Handler for Patient {
+    fn accepted(&mut self, ops: &mut Ops, conn: ConnId) {
+        ops.hold_input(conn);
+        ops.set_deadline(conn, ops.now_ns() + 200_000_000);
+    }
+
+    fn received(&mut self, ops: &mut Ops, conn: ConnId, bytes: &[u8]) {
+        ops.output(conn).extend_from_slice(bytes);
+    }
+
+    fn deadline(&mut self, ops: &mut Ops, conn: ConnId) {
+        ops.resume_input(conn);
+    }
+}
+
+#[test]
+fn urgent_data_does_not_hide_what_is_behind_it() {
+    for (name, config) in engines() {
+        let server = Server::start(&config, || Patient);
+        let mut stream = server.connect();
+        stream.write_all(b"abc").unwrap();
+        // The urgent byte itself is not part of the stream.
+        rustix::net::send(&stream, b"!", rustix::net::SendFlags::OOB).unwrap();
+        stream.write_all(b"def").unwrap();
+        let mut echoed = [0; 6];
+        stream.read_exact(&mut echoed).unwrap_or_else(|error| panic!("{name}: {error}"));
+        assert_eq!(&echoed, b"abcdef", "{name}");
+        server.stop();
+    }
+}

@@ -4,9 +4,12 @@ use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::sync::{Mutex, mpsc};
 
-use ringbench_engine::{CloseReason, ConnId, Control, Handler, Ops};
+use ringbench_engine::{
+    CloseReason, ConnId, Control, EngineConfig, Handler, ListenOptions, Ops, listen, start,
+};
 
-use crate::{Echo, Server, connect, engines, expect_end, pattern, variants};
+use crate::checked::Checked;
+use crate::{ANY, Echo, Server, connect, engines, expect_end, pattern, variants};
 
 /// Answers a line with a large reply and closes, in the way its first byte names.
 struct Closer;
@@ -224,5 +227,69 @@ fn short_lived_connections_all_get_their_answer() {
         }
         server.drain();
         assert_eq!(server.join().handler.closed, 1600, "{name}: a connection leaked");
+    }
+}
+
+/// A server that takes the listening socket of another one over, while that is still there.
+#[test]
+fn a_listener_that_is_shared_serves_both_and_then_the_one_that_stays() {
+    for (old_name, old) in engines() {
+        for (new_name, new) in engines() {
+            let listener = listen(ANY, &ListenOptions::default(), 1).unwrap().remove(0);
+            let address = listener.local_addr().unwrap();
+            let twin = listener.try_clone().unwrap();
+            let start = |config: &EngineConfig, listener| {
+                start(config, vec![vec![listener]], |_| Checked::new(Echo::default())).unwrap()
+            };
+            let exchange = || {
+                let mut stream = connect(address);
+                stream.write_all(b"x").unwrap();
+                stream
+                    .read_exact(&mut [0])
+                    .unwrap_or_else(|error| panic!("{old_name}, then {new_name}: {error}"));
+            };
+            let first = start(&old, twin);
+            exchange();
+            let second = start(&new, listener);
+            (0..20).for_each(|_| exchange());
+            first.controls().iter().for_each(|control| control.drain());
+            crate::join(first);
+            (0..5).for_each(|_| exchange());
+            second.controls().iter().for_each(|control| control.stop());
+            crate::join(second);
+        }
+    }
+}
+
+/// Holds its input, answers with more than the sockets hold, and closes in stages.
+#[derive(Default)]
+struct Refuser {
+    answered: bool,
+}
+
+impl Handler for Refuser {
+    fn received(&mut self, ops: &mut Ops, conn: ConnId, _: &[u8]) {
+        if !std::mem::replace(&mut self.answered, true) {
+            ops.hold_input(conn);
+            ops.output(conn).extend_from_slice(&pattern(4 * REPLY, 5));
+            ops.set_deadline(conn, ops.now_ns() + 100_000_000);
+        }
+    }
+
+    fn deadline(&mut self, ops: &mut Ops, conn: ConnId) {
+        ops.close_lingering(conn);
+    }
+}
+
+#[test]
+fn a_peer_that_writes_all_before_it_reads_gets_the_answer_of_a_lingering_close() {
+    for (name, config) in variants() {
+        let server = Server::start(&config, Refuser::default);
+        let mut stream = server.connect();
+        stream.write_all(&vec![1; 24 << 20]).unwrap_or_else(|error| panic!("{name}: {error}"));
+        let mut reply = Vec::new();
+        stream.read_to_end(&mut reply).unwrap_or_else(|error| panic!("{name}: {error}"));
+        assert_eq!(reply.len(), 4 * REPLY, "{name}");
+        server.stop();
     }
 }

@@ -59,10 +59,10 @@ fn variants() -> Vec<(&'static str, EngineConfig)> {
         offer.features.iter().any(|offer| offer.feature == wanted && offer.missing.is_some())
     };
     let uring = uring.into_iter().filter(|(_, options)| {
-        let incremental = options.incremental_buffers;
-        let napi = options.napi_busy_poll_us > 0;
-        !(incremental && is_missing(UringFeature::IncrementalBuffers))
-            && !(napi && is_missing(UringFeature::NapiBusyPoll))
+        let lacks_buffers =
+            options.incremental_buffers && is_missing(UringFeature::IncrementalBuffers);
+        let lacks_napi = options.napi_busy_poll_us > 0 && is_missing(UringFeature::NapiBusyPoll);
+        !lacks_buffers && !lacks_napi
     });
     let uring = uring.map(|(name, uring)| (name, EngineConfig { uring, ..config(Engine::Uring) }));
     engines().into_iter().chain(uring).collect()
