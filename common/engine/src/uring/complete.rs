@@ -60,7 +60,13 @@ impl Driver<'_> {
             self.receive_ended(handler, conn, phase, result);
         }
         if !more {
-            self.arm_receive(conn);
+            if result == -libc::ENOBUFS {
+                // Not at once: the buffers that are back are the kernel's only when published, and
+                // until then every receive would end like this one.
+                self.starved.push(conn);
+            } else {
+                self.arm_receive(conn);
+            }
             self.bury_if_done(conn);
         }
         self.pause_if_full(conn);

@@ -113,6 +113,8 @@ pub(super) struct Driver<'r> {
     /// Closes and drain notices whose output is in `submitted`.
     pub(super) closing: Vec<ConnId>,
     pub(super) awaiting_drain: Vec<ConnId>,
+    /// Connections whose receive found no buffer, to be armed again when there are some.
+    pub(super) starved: Vec<ConnId>,
     /// Connections that are over but for `in_kernel`, which is zero.
     pub(super) dead: Vec<ConnId>,
     timers: Timers,
@@ -158,6 +160,7 @@ impl<'r> Driver<'r> {
             spare: Outbox::default(),
             closing: Vec::new(),
             awaiting_drain: Vec::new(),
+            starved: Vec::new(),
             dead: Vec::new(),
             timers: Timers::default(),
         }
@@ -187,6 +190,12 @@ impl<'r> Driver<'r> {
     fn flush<H: Handler>(&mut self, handler: &mut H) {
         if !self.ops.connects.is_empty() {
             self.make_sockets();
+        }
+        if !self.starved.is_empty() {
+            self.pool.publish();
+            while let Some(conn) = self.starved.pop() {
+                self.arm_receive(conn);
+            }
         }
         while let Some(conn) = self.ops.input_changes.pop() {
             self.hold_or_resume(conn);

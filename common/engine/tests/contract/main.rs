@@ -45,6 +45,7 @@ fn variants() -> Vec<(&'static str, EngineConfig)> {
         ("no defer_taskrun", UringOptions { defer_taskrun: false, ..default.clone() }),
         ("few buffers", UringOptions { buffers: 8, buffer_size: 1000, ..default.clone() }),
         ("a tiny ring", UringOptions { ring_entries: 2, ..default.clone() }),
+        ("few of both", UringOptions { ring_entries: 2, buffers: 4, ..default.clone() }),
         ("batches", UringOptions { batch_wait: 8, batch_wait_us: 200, ..default.clone() }),
         ("batches without a time", UringOptions { batch_wait: 8, ..default.clone() }),
         ("sqpoll", UringOptions { sqpoll_idle_ms: Some(50), ..default.clone() }),
