@@ -136,10 +136,10 @@ impl BufferPool {
         if let Some(filled) = self.filled.get_mut(usize::from(buffer)) {
             *filled = 0;
         }
-        // SAFETY: `position < count`, so the entry lies in `entries`; the kernel reads entries (and
-        // changes those of incremental buffers) only between its head and the published tail, and
-        // this one is not published yet: at most `count` buffers exist, so the position's former
-        // buffer has been consumed. The tail that
+        // The kernel reads entries, and changes those of incremental buffers, only between its head
+        // and the published tail.
+        // SAFETY: `position < count`, so the entry lies in `entries`. It is not published: at most
+        // `count` buffers exist, so the position's former one has been consumed. The tail that
         // shares memory with entry 0 is in `resv`, which no setter touches.
         let entry = unsafe { &mut *self.ring().add(usize::from(position)) };
         // SAFETY: `offset` is within `memory`, as `buffer < count`.
