@@ -7,6 +7,7 @@ use ringbench_engine::EngineStats;
 use ringbench_measure::{Counters, Histogram, RateSamples};
 
 use crate::config::Config;
+use crate::report::observed::Observed;
 use crate::report::{EngineCounts, Extent, RunReport, Unanswered};
 use crate::tally::{Ledger, Tally, Trouble};
 
@@ -88,9 +89,13 @@ impl Collected {
         let share = |cpu_ns: &u64| (*cpu_ns as f64 / wall_ns).min(1.0);
         RunReport {
             url: config.url.as_str().to_owned(),
+            started_unix_ms: 0,
+            engine_name: "uring".to_owned(),
             shards: config.threads,
             connections_wanted: config.connections as u64,
             connections_peak: self.ledger.peak,
+            all_open_us: None,
+            closes: Vec::new(),
             extent: match (config.ending.requests, config.ending.duration) {
                 (Some(requests), None) => Extent::Requests(requests),
                 (Some(requests), Some(time)) => Extent::RequestsWithin(requests, time),
@@ -101,6 +106,10 @@ impl Collected {
             pipeline_depth: config.pipeline,
             requests_per_connection: config.requests_per_connection,
             show_latency: config.latency,
+            show_spectrum: false,
+            show_uncorrected: false,
+            open_loop: None,
+            corrected: None,
             notes: notes(&self.ledger, config),
             counters: self.counters,
             unanswered: Unanswered {
@@ -117,6 +126,8 @@ impl Collected {
                 enobufs: self.engine.enobufs,
                 cq_overflows: self.engine.cq_overflows,
             },
+            intervals: Vec::new(),
+            observed: Observed::default(),
             warnings,
         }
     }

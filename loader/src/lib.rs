@@ -23,6 +23,7 @@ pub mod connection;
 pub mod flags;
 pub mod handler;
 pub mod intervals;
+pub mod ledger;
 pub mod limits;
 pub mod opener;
 pub mod pace;

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use ringbench_measure::{Counters, Errors, Histogram, RateSamples};
 
+use super::observed::Observed;
 use super::{EngineCounts, Extent, RunReport, Unanswered};
 
 /// A healthy run of 2 s: 100,000 responses with latencies from 0.1 to 100 ms in equal steps.
@@ -17,15 +18,23 @@ pub(super) fn healthy() -> RunReport {
     }
     RunReport {
         url: "http://127.0.0.1:8080/".to_owned(),
+        started_unix_ms: 1_795_000_000_000,
+        engine_name: "uring".to_owned(),
         shards: 2,
         connections_wanted: 64,
         connections_peak: 64,
+        all_open_us: Some(2_500),
+        closes: Vec::new(),
         extent: Extent::Time(Duration::from_secs(2)),
         duration_us: 2_000_000,
         interrupted: false,
         pipeline_depth: 1,
         requests_per_connection: None,
         show_latency: true,
+        show_spectrum: false,
+        show_uncorrected: false,
+        open_loop: None,
+        corrected: None,
         latency,
         rates,
         counters: Counters {
@@ -40,6 +49,8 @@ pub(super) fn healthy() -> RunReport {
         loader_cpu_ns: Some(750_000_000),
         shard_core_shares: vec![0.36, 0.39],
         engine: EngineCounts { enters: 5_000, completions: 103_000, enobufs: 0, cq_overflows: 0 },
+        intervals: Vec::new(),
+        observed: Observed::default(),
         warnings: Vec::new(),
         notes: Vec::new(),
     }

@@ -2,10 +2,11 @@
 
 use std::fmt;
 
-use ringbench_measure::{Counters, Histogram, units};
+use ringbench_measure::{Counters, Errors, Histogram, units};
 use serde::Serialize;
 
 use super::json::rounded;
+use super::observed::MachineUse;
 
 /// What happened in one interval.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -18,12 +19,35 @@ pub struct Interval {
     pub requests: u64,
     /// Bytes received.
     pub bytes_read: u64,
-    /// Failures of all kinds, error statuses included.
-    pub errors: u64,
+    /// Failures, by kind.
+    pub errors: Errors,
+    /// Connections opened in it.
+    pub opened: u64,
+    /// Connections that ended in it.
+    pub closed: u64,
     /// Connections open at its end.
     pub open_connections: u64,
     /// Latencies of the responses, if there were any.
     pub latency: Option<IntervalLatency>,
+    /// CPU time that the shards used in it.
+    pub loader_cpu_ns: u64,
+    /// The server's process in it, if it is watched.
+    pub server: Option<ServerInterval>,
+    /// The machine in it, if it is watched.
+    pub machine: Option<MachineUse>,
+}
+
+/// What the server's process did in an interval.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct ServerInterval {
+    /// CPU time it used.
+    pub cpu_ns: u64,
+    /// Resident memory at its end.
+    pub rss_bytes: u64,
+    /// Threads at its end.
+    pub threads: u64,
+    /// Context switches, voluntary and not.
+    pub switches: u64,
 }
 
 /// The latencies of one interval.
@@ -31,8 +55,12 @@ pub struct Interval {
 pub struct IntervalLatency {
     /// Median.
     pub p50_ns: u64,
+    /// 90th percentile.
+    pub p90_ns: u64,
     /// 99th percentile.
     pub p99_ns: u64,
+    /// 99.9th percentile.
+    pub p999_ns: u64,
     /// Largest.
     pub max_ns: u64,
 }
@@ -52,13 +80,20 @@ impl Interval {
             length_us,
             requests: counted.requests,
             bytes_read: counted.bytes_read,
-            errors: counted.errors.total(),
+            errors: counted.errors,
+            opened: counted.opened,
+            closed: counted.closed,
             open_connections: after.open(),
             latency: (!latency.is_empty()).then(|| IntervalLatency {
                 p50_ns: latency.percentile_ns(50.0),
+                p90_ns: latency.percentile_ns(90.0),
                 p99_ns: latency.percentile_ns(99.0),
+                p999_ns: latency.percentile_ns(99.9),
                 max_ns: latency.max_ns(),
             }),
+            loader_cpu_ns: 0,
+            server: None,
+            machine: None,
         }
     }
 
@@ -87,7 +122,7 @@ impl Interval {
                     max: us(latency.max_ns),
                 }
             }),
-            errors: self.errors,
+            errors: self.errors.total(),
             open_connections: self.open_connections,
         })?;
         line.push('\n');
@@ -145,7 +180,7 @@ impl fmt::Display for Interval {
             time(|latency| latency.p50_ns),
             time(|latency| latency.p99_ns),
             time(|latency| latency.max_ns),
-            self.errors,
+            self.errors.total(),
             self.open_connections,
         )
     }
@@ -161,13 +196,20 @@ mod tests {
             length_us: 500_000,
             requests: 56_170,
             bytes_read: 9_155_710,
-            errors: 3,
+            errors: Errors { read: 2, status: 1, ..Errors::default() },
+            opened: 2,
+            closed: 2,
             open_connections: 64,
             latency: Some(IntervalLatency {
                 p50_ns: 243_199,
+                p90_ns: 400_000,
                 p99_ns: 526_000,
+                p999_ns: 900_000,
                 max_ns: 1_500_000_000,
             }),
+            loader_cpu_ns: 400_000_000,
+            server: None,
+            machine: None,
         }
     }
 
@@ -216,7 +258,7 @@ mod tests {
         latency.record(1_000_000);
 
         let interval = Interval::new(2_000_000, 1_000_000, &before, &after, &latency);
-        assert_eq!((interval.requests, interval.bytes_read, interval.errors), (2, 250, 5));
+        assert_eq!((interval.requests, interval.bytes_read, interval.errors.total()), (2, 250, 5));
         assert_eq!(interval.open_connections, 11);
         let latency = interval.latency.unwrap();
         assert!((2_000..2_128).contains(&latency.p50_ns), "{latency:?}");

@@ -14,8 +14,14 @@ use std::time::Duration;
 
 use ringbench_measure::{Counters, Histogram, RateSamples};
 
+use crate::ledger::CloseLine;
+
+use self::interval::Interval;
+use self::observed::Observed;
+
 pub mod interval;
 pub mod json;
+pub mod observed;
 pub mod remarks;
 pub mod text;
 pub mod wrk;
@@ -76,17 +82,62 @@ pub struct Unanswered {
     pub oldest_us: u64,
 }
 
+/// What an open loop adds to a report. Latencies are response times there: they run from the
+/// intended start, so that a request that had to wait for its turn counts its waiting.
+#[derive(Clone, Debug)]
+pub struct OpenLoop {
+    /// The schedule as it was asked for, for people, such as `constant 5000/s`.
+    pub schedule: String,
+    /// The mean rate of the schedule over the run, in requests per second.
+    pub rate_asked: f64,
+    /// Requests that were due before the run ended.
+    pub due: u64,
+    /// Of those, requests that were never sent because their deadline had passed (`--deadline`).
+    pub shed: u64,
+    /// Of those, requests that were still waiting for a connection at the end.
+    pub unsent: u64,
+    /// How long the oldest of those had been waiting.
+    pub oldest_unsent_us: u64,
+    /// Of those that were sent, how many found no idle connection when they were due.
+    pub waited_for_connection: u64,
+    /// From the actual send to the end of the response: what a closed loop would have seen.
+    pub service_time: Histogram,
+    /// From the intended start to the actual send, of every request that was sent.
+    pub send_lag: Histogram,
+    /// The same of the requests that found an idle connection: how late ringload itself was.
+    pub own_lag: Histogram,
+}
+
+/// HdrHistogram's correction of a closed loop for coordinated omission: a guess at what was not
+/// measured, never the default.
+#[derive(Clone, Debug)]
+pub struct Corrected {
+    /// The interval at which a request was expected.
+    pub expected_interval_us: u64,
+    /// Latencies, with the guesses in them.
+    pub latency: Histogram,
+}
+
 /// All that is known at the end of a run; shards merged.
 #[derive(Clone, Debug)]
 pub struct RunReport {
     /// The URL as it was given.
     pub url: String,
+    /// When the run began, in milliseconds since 1970.
+    pub started_unix_ms: u64,
+    /// The engine in use, such as `uring`.
+    pub engine_name: String,
     /// Shards, which are wrk's threads.
     pub shards: usize,
     /// Connections asked for.
     pub connections_wanted: u64,
     /// The most connections that were open at once.
     pub connections_peak: u64,
+    /// From the start of the run until all connections wanted were open at once; `None` if they
+    /// never were.
+    pub all_open_us: Option<u64>,
+    /// Why connections ended or failed to begin, most frequent first.
+    pub closes: Vec<CloseLine>,
     /// How long the run was meant to go on.
     pub extent: Extent,
     /// How long it went on, from the first send to the last response.
@@ -100,8 +151,18 @@ pub struct RunReport {
     pub requests_per_connection: Option<u64>,
     /// Whether the latency distribution is to be printed (`--latency`).
     pub show_latency: bool,
-    /// Latencies of all complete responses.
+    /// Whether the detailed percentile spectrum is to be printed, in wrk2's layout (`-L` with `-R`).
+    pub show_spectrum: bool,
+    /// Whether service times are to be printed as wrk2's uncorrected latencies are (`-U`).
+    pub show_uncorrected: bool,
+    /// Latencies of all complete responses: from the actual send in a closed loop, from the intended
+    /// start in an open one.
     pub latency: Histogram,
+    /// What there is beside it in an open loop.
+    pub open_loop: Option<OpenLoop>,
+    /// In a closed loop, latencies with those added that a load with this expected interval would
+    /// have seen (`--expected-interval`).
+    pub corrected: Option<Corrected>,
     /// Request rates, per shard and 100 ms.
     pub rates: RateSamples,
     /// Counters of all shards.
@@ -114,6 +175,10 @@ pub struct RunReport {
     pub shard_core_shares: Vec<f64>,
     /// What the engines did.
     pub engine: EngineCounts,
+    /// The run in time, if somebody wanted to know.
+    pub intervals: Vec<Interval>,
+    /// What was seen of the server, the machine and TCP during the run.
+    pub observed: Observed,
     /// Reasons for distrust that only the caller can know; [`remarks`] finds the others.
     pub warnings: Vec<String>,
     /// What a reader of the figures should know, but which is no reason for distrust.

@@ -1,0 +1,70 @@
+//! What was seen during a run of the server's process, of the machine and of TCP.
+
+/// All of it; what could not be had is `None`.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Observed {
+    /// The server's process, if it runs on this machine and could be found.
+    pub server: Option<ServerUse>,
+    /// This machine.
+    pub machine: Option<MachineUse>,
+    /// Samples of `TCP_INFO` of the connections.
+    pub tcp: Option<TcpUse>,
+}
+
+/// What the server's process used during the run.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct ServerUse {
+    /// Its process id.
+    pub pid: u32,
+    /// The name of its program (`comm`).
+    pub name: String,
+    /// CPU time of all its threads, and of the processes it had started if they serve the same
+    /// socket.
+    pub cpu_ns: u64,
+    /// The time over which `cpu_ns` was used.
+    pub wall_ns: u64,
+    /// The share of one core that its busiest thread used, 0 to 1.
+    pub busiest_thread_share: f64,
+    /// How long its threads were ready to run but had no core, summed up.
+    pub run_delay_ns: u64,
+    /// The largest resident memory seen.
+    pub rss_max_bytes: u64,
+    /// Threads, at the end.
+    pub threads: u64,
+    /// Voluntary context switches: it waited.
+    pub voluntary_switches: u64,
+    /// Involuntary context switches: its core was taken.
+    pub involuntary_switches: u64,
+}
+
+/// How the machine spent its time during the run, as shares (0 to 1) of all cores.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct MachineUse {
+    /// Cores that are on line.
+    pub cores: u64,
+    /// Time that a hypervisor gave to others.
+    pub steal: f64,
+    /// Time in soft interrupts, where most of the network's work is accounted.
+    pub softirq: f64,
+    /// Idle time, waiting for disks included.
+    pub idle: f64,
+}
+
+/// Samples of `TCP_INFO`.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct TcpUse {
+    /// Samples taken, each of one connection.
+    pub samples: u64,
+    /// Smoothed round-trip times: smallest, in microseconds.
+    pub rtt_min_us: u64,
+    /// Median.
+    pub rtt_p50_us: u64,
+    /// 99th percentile.
+    pub rtt_p99_us: u64,
+    /// Largest.
+    pub rtt_max_us: u64,
+    /// Segments that were sent again, of the connections as last seen.
+    pub retransmits: u64,
+    /// Connections of which a retransmission was seen.
+    pub connections_with_retransmits: u64,
+}
