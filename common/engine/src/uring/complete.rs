@@ -295,10 +295,18 @@ impl Driver<'_> {
     /// it up.
     fn close_descriptor(&mut self, conn: ConnId) {
         let state = &mut self.conns[conn.index()];
-        if state.fd >= 0 && !state.half_closing {
-            self.queue.close(state.fd, state.in_kernel > 0);
-            state.fd = -1;
+        if state.fd < 0 || state.half_closing {
+            return;
         }
+        // The kernel finds a receive by its token at once. By the descriptor it searches through
+        // all that is under way on the ring: with 15,000 connections that takes half a millisecond.
+        match state.in_kernel {
+            0 => {}
+            1 if state.receiving => self.queue.cancel_token(Token::conn(Kind::Receive, conn)),
+            _ => self.queue.cancel_descriptor(state.fd),
+        }
+        self.queue.close(state.fd);
+        state.fd = -1;
     }
 
     fn half_closed(&mut self, conn: ConnId) {

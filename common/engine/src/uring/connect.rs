@@ -65,7 +65,7 @@ impl Driver<'_> {
         let state = &mut self.conns[conn.index()];
         if state.ended && result >= 0 {
             // Aborted meanwhile.
-            self.queue.close(result, false);
+            self.queue.close(result);
         } else if result >= 0 {
             state.fd = result;
         }

@@ -334,24 +334,29 @@ impl<'r> Queue<'r> {
         unsafe { self.push(entry) };
     }
 
-    /// Ends every operation on a connection and closes it, so that a FIN is sent: a close alone
-    /// would leave the socket to the armed receive.
-    pub(super) fn close(&mut self, fd: i32, cancel: bool) {
-        let (cancel_by, close) = if self.direct {
-            (CancelBuilder::fd(Fixed(fd as u32)), opcode::Close::new(Fixed(fd as u32)).build())
+    /// Closes a connection. What is under way on it has to be cancelled before, or no FIN is sent: a
+    /// close alone would leave the socket to the armed receive.
+    pub(super) fn close(&mut self, fd: i32) {
+        let close = if self.direct {
+            opcode::Close::new(Fixed(fd as u32)).build()
         } else {
-            (CancelBuilder::fd(Fd(fd)), opcode::Close::new(Fd(fd)).build())
+            opcode::Close::new(Fd(fd)).build()
         };
-        if cancel {
-            self.cancel(cancel_by.all());
-        }
-        let close = close.flags(Flags::SKIP_SUCCESS).user_data(Token::IGNORE);
-        self.push_plain(close);
+        self.push_plain(close.flags(Flags::SKIP_SUCCESS).user_data(Token::IGNORE));
     }
 
-    /// Cancels the operation with this token.
+    /// Cancels every operation on a connection.
+    pub(super) fn cancel_descriptor(&mut self, fd: i32) {
+        self.cancel(if self.direct {
+            CancelBuilder::fd(Fixed(fd as u32)).all()
+        } else {
+            CancelBuilder::fd(Fd(fd)).all()
+        });
+    }
+
+    /// Cancels the operation with this token. That there is none is no news.
     pub(super) fn cancel_token(&mut self, token: u64) {
-        self.cancel(CancelBuilder::user_data(token));
+        self.cancel(CancelBuilder::user_data(token).all());
     }
 
     /// Cancels everything on the ring.
