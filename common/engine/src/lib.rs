@@ -17,6 +17,7 @@
 
 mod engine;
 mod epoll;
+mod errno;
 mod error;
 #[cfg(feature = "glommio")]
 mod glommio;
@@ -27,15 +28,18 @@ pub mod sim;
 mod slots;
 mod socket;
 mod stats;
+mod target;
 mod timers;
 mod turn;
 mod uring;
 
 pub use engine::{Engine, EngineReport};
+pub use errno::errno_name;
 pub use error::EngineError;
 pub use handler::{CloseReason, ConnId, Control, Handler};
 pub use ops::{Ops, TargetId};
 pub use shard::{EngineConfig, Finished, ShardControl, Shards, allowed_cores, now_ns, start};
-pub use socket::{ListenOptions, configure, listen, raise_nofile_limit};
+pub use socket::{ListenOptions, configure, listen, raise_memlock_limit, raise_nofile_limit};
 pub use stats::EngineStats;
+pub use target::{Address, Target};
 pub use uring::{KernelOffer, Offer, UringFeature, UringOptions, UringReport, probe_kernel};

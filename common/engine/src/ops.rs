@@ -8,7 +8,7 @@ use std::net::SocketAddr;
 
 use crate::slots::{Backlog, NO_SEGMENT, Phase, Slots};
 use crate::timers::Wheel;
-use crate::{ConnId, EngineStats};
+use crate::{ConnId, EngineStats, Target};
 
 /// How long a closing connection may take to hand over its last bytes, and how long the other side
 /// may take to finish after a half-close, before the connection is dropped. nginx's
@@ -62,7 +62,7 @@ pub struct Ops {
     pub(crate) written: bool,
     /// The connection whose segment is the last of the outbox and may still grow.
     open_segment: Option<ConnId>,
-    pub(crate) targets: Vec<SocketAddr>,
+    pub(crate) targets: Vec<Target>,
     pub(crate) connects: Vec<(ConnId, TargetId)>,
     /// Connections that the handler closed or aborted since the last flush.
     pub(crate) closes: Vec<ConnId>,
@@ -279,9 +279,9 @@ impl Ops {
         }
     }
 
-    /// Registers an address to connect to. Do it once, not per connection.
-    pub fn add_target(&mut self, address: SocketAddr) -> TargetId {
-        self.targets.push(address);
+    /// Registers a place to connect to. Do it once, not per connection.
+    pub fn add_target(&mut self, target: impl Into<Target>) -> TargetId {
+        self.targets.push(target.into());
         TargetId(self.targets.len() as u32 - 1)
     }
 

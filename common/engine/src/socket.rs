@@ -1,4 +1,4 @@
-//! Listening sockets and the limit on open files.
+//! Listening sockets, and the limits on open files and locked memory.
 
 mod steering;
 
@@ -162,10 +162,38 @@ pub(crate) fn peer(fd: RawFd) -> Option<SocketAddr> {
 /// Raises the soft limit on open files to the hard one, which needs no privilege, and returns it.
 /// A ring's table of direct descriptors can have as many entries as this.
 pub fn raise_nofile_limit() -> u64 {
-    let limit = getrlimit(Resource::Nofile);
+    raise(Resource::Nofile)
+}
+
+/// Raises the soft limit on locked memory, in bytes, to the hard one, which needs no privilege, and
+/// returns it. The rings of all shards and their provided buffers count against it, per user.
+pub fn raise_memlock_limit() -> u64 {
+    raise(Resource::Memlock)
+}
+
+/// `u64::MAX` where there is no limit.
+fn raise(resource: Resource) -> u64 {
+    let limit = getrlimit(resource);
     let raised = Rlimit { current: limit.maximum, maximum: limit.maximum };
-    if limit.current != limit.maximum && setrlimit(Resource::Nofile, raised).is_err() {
+    if limit.current != limit.maximum && setrlimit(resource, raised).is_err() {
         return limit.current.unwrap_or(u64::MAX);
     }
     limit.maximum.unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn limits_are_raised_as_far_as_they_go() {
+        let limits: [(_, fn() -> u64); 2] =
+            [(Resource::Nofile, raise_nofile_limit), (Resource::Memlock, raise_memlock_limit)];
+        for (resource, raise) in limits {
+            let raised = raise();
+            let limit = getrlimit(resource);
+            assert_eq!(limit.current, limit.maximum);
+            assert_eq!(raised, limit.current.unwrap_or(u64::MAX));
+        }
+    }
 }

@@ -50,6 +50,9 @@ fn tick_of(at_ns: u64) -> u64 {
 }
 
 impl Wheel {
+    /// What a connection costs here.
+    pub(crate) const NODE_BYTES: usize = size_of::<Node>();
+
     /// An empty wheel whose time starts at `now_ns`.
     pub(crate) fn new(now_ns: u64) -> Self {
         Self {

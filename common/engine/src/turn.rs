@@ -17,7 +17,14 @@ pub(crate) const MAX_LAST_ACCEPTS: usize = 65_536;
 
 /// When the shard has to wake up even if nothing comes in.
 pub(crate) fn next_wake_ns(ops: &Ops) -> Option<u64> {
-    match (ops.alarm_ns, ops.wheel.next_ns()) {
+    end_of_sleep_ns(ops, 0)
+}
+
+/// The same for a shard that is awake from `spin_ns` before the alarm on. Its turns do not wait when
+/// this is over.
+pub(crate) fn end_of_sleep_ns(ops: &Ops, spin_ns: u64) -> Option<u64> {
+    let alarm_ns = ops.alarm_ns.map(|at_ns| at_ns.saturating_sub(spin_ns));
+    match (alarm_ns, ops.wheel.next_ns()) {
         (Some(alarm_ns), Some(wheel_ns)) => Some(alarm_ns.min(wheel_ns)),
         (alarm_ns, wheel_ns) => alarm_ns.or(wheel_ns),
     }
@@ -169,10 +176,13 @@ mod tests {
         assert_eq!(next_wake_ns(&ops), Some(2_000_000));
         ops.set_alarm(Some(1_000_001));
         assert_eq!(next_wake_ns(&ops), Some(1_000_001));
+        assert_eq!(end_of_sleep_ns(&ops, 1), Some(1_000_000));
+        assert_eq!(end_of_sleep_ns(&ops, 2_000_000), Some(0));
         ops.now_ns = 1_000_001;
         fire_timers(&mut ops, &mut handler, &mut timers);
         assert_eq!((handler.alarms, handler.deadlines.len()), (1, 0));
         assert_eq!(next_wake_ns(&ops), Some(2_000_000));
+        assert_eq!(end_of_sleep_ns(&ops, 1), Some(2_000_000), "deadlines are slept for");
     }
 
     #[test]

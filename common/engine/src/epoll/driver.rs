@@ -1,21 +1,17 @@
 //! The turn of a shard: flush, settle, wait, deliver.
 
 use std::io;
-use std::net::{SocketAddr, TcpListener};
+use std::net::TcpListener;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
-use rustix::io::Errno;
-use rustix::net::{
-    AddressFamily, Shutdown, SocketFlags, SocketType, connect, ipproto, shutdown, socket_with,
-    sockopt,
-};
+use rustix::net::{Shutdown, shutdown};
 
 use super::accept::Door;
 use super::deliver::send_some;
 use super::poll::{Poll, Source};
 use super::wait::Bell;
-use crate::ops::{CLOSE_TIMEOUT_NS, Outbox};
+use crate::ops::{CLOSE_TIMEOUT_NS, Outbox, TargetId};
 use crate::shard::now_ns;
 use crate::slots::{NO_SEGMENT, Phase};
 use crate::turn::{Timers, end_connection, fire_timers, notify_if_drained};
@@ -51,6 +47,7 @@ pub(super) struct Driver {
     pub(super) doors: Vec<Door>,
     control: Arc<ShardControl>,
     pub(super) bell: Bell,
+    pub(super) spin_ns: u64,
     /// Where all connections receive.
     pub(super) buffer: Box<[u8]>,
     /// Connections that have input left, to go on with in the next turn.
@@ -95,6 +92,7 @@ impl Driver {
             doors: listeners.into_iter().map(Door::new).collect(),
             control,
             bell,
+            spin_ns: config.spin_ns,
             buffer: vec![0; RECEIVE_BYTES].into_boxed_slice(),
             ready: Vec::new(),
             spare_ready: Vec::new(),
@@ -182,24 +180,17 @@ impl Driver {
                 // Given up at once; its close is seen to like any other.
                 continue;
             }
-            match self.connect(conn, &self.ops.targets[target.0 as usize]) {
+            match self.connect(conn, target) {
                 Ok(fd) => self.conns[conn.index()].fd = Some(fd),
-                Err(errno) => self.failures.push((conn, CloseReason::ConnectFailed(errno.into()))),
+                Err(errno) => self.failures.push((conn, CloseReason::ConnectFailed(errno))),
             }
         }
         self.ops.connects = connects;
         self.count_peak();
     }
 
-    fn connect(&self, conn: ConnId, address: &SocketAddr) -> Result<OwnedFd, Errno> {
-        let family = if address.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 };
-        let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
-        let fd = socket_with(family, SocketType::STREAM, flags, Some(ipproto::TCP))?;
-        sockopt::set_tcp_nodelay(&fd, true)?;
-        match connect(&fd, address) {
-            Ok(()) | Err(Errno::INPROGRESS) => {}
-            Err(errno) => return Err(errno),
-        }
+    fn connect(&self, conn: ConnId, target: TargetId) -> io::Result<OwnedFd> {
+        let fd = OwnedFd::from(self.ops.targets[target.0 as usize].route()?.begin()?);
         // Only now: a socket that is not connecting yet counts as hung up.
         self.poll.add_conn(&fd, conn)?;
         Ok(fd)

@@ -15,8 +15,8 @@ use rustix::time::{
 use super::accept::Door;
 use super::driver::{Driver, failed};
 use crate::EngineError;
-use crate::shard::now_ns;
-use crate::turn::next_wake_ns;
+use crate::shard::{monotonic_ns, now_ns};
+use crate::turn::end_of_sleep_ns;
 
 /// The shard's timer.
 pub(super) struct Bell {
@@ -31,24 +31,25 @@ impl Bell {
         Ok(Self { timer: timerfd_create(TimerfdClockId::Monotonic, flags)?, at_ns: None })
     }
 
-    /// Makes sure that a wait ends at `at_ns`; false if that time has come. A bell that rings too
-    /// early is left alone: the turn that it causes sets it anew, if it is still wanted.
+    /// Makes sure that a wait ends at `at_ns`; false if that time has come, or is when the shard
+    /// begins to spin. A bell that rings too early is left alone: the turn that it causes sets it
+    /// anew, if it is still wanted.
     fn set(&mut self, at_ns: u64) -> io::Result<bool> {
         if self.at_ns.is_some_and(|rings_ns| rings_ns <= at_ns) {
             return Ok(true);
         }
-        let left_ns = at_ns.saturating_sub(now_ns());
-        if left_ns == 0 {
+        if at_ns <= now_ns() {
             return Ok(false);
         }
+        let clock_ns = monotonic_ns(at_ns);
         let time = Itimerspec {
             it_interval: Timespec { tv_sec: 0, tv_nsec: 0 },
             it_value: Timespec {
-                tv_sec: (left_ns / 1_000_000_000) as i64,
-                tv_nsec: (left_ns % 1_000_000_000) as i64,
+                tv_sec: (clock_ns / 1_000_000_000) as i64,
+                tv_nsec: (clock_ns % 1_000_000_000) as i64,
             },
         };
-        timerfd_settime(&self.timer, TimerfdTimerFlags::empty(), &time)?;
+        timerfd_settime(&self.timer, TimerfdTimerFlags::ABSTIME, &time)?;
         self.at_ns = Some(at_ns);
         Ok(true)
     }
@@ -76,7 +77,8 @@ impl Driver {
     /// False if it is time already.
     fn set_bell(&mut self) -> io::Result<bool> {
         let accept_at_ns = self.doors.iter().filter_map(|door| door.rests_until_ns).min();
-        let next_ns = next_wake_ns(&self.ops).into_iter().chain(accept_at_ns).min();
+        let next_ns =
+            end_of_sleep_ns(&self.ops, self.spin_ns).into_iter().chain(accept_at_ns).min();
         next_ns.map_or(Ok(true), |at_ns| self.bell.set(at_ns))
     }
 }

@@ -2,7 +2,7 @@
 
 use std::future::poll_fn;
 use std::io;
-use std::net::SocketAddr;
+use std::os::fd::{FromRawFd, IntoRawFd};
 use std::pin::{Pin, pin};
 use std::task::{Context, Poll};
 
@@ -14,7 +14,7 @@ use super::shard::{Conn, Shard};
 use crate::ops::HIGH_WATER_BYTES;
 use crate::slots::Phase;
 use crate::turn::notify_if_drained;
-use crate::{CloseReason, ConnId, Handler};
+use crate::{Address, CloseReason, ConnId, Handler, Target};
 
 /// Sends as much as the socket takes. If that is not everything, the task of `cx` is woken when
 /// there is room.
@@ -41,9 +41,9 @@ pub(super) async fn serve<H: Handler>(shard: Shared<H>, conn: ConnId) {
 }
 
 /// The life of a connection that is still to be made.
-pub(super) async fn dial<H: Handler>(shard: Shared<H>, conn: ConnId, address: SocketAddr) {
+pub(super) async fn dial<H: Handler>(shard: Shared<H>, conn: ConnId, target: Target) {
     let result = {
-        let mut connecting = pin!(TcpStream::connect(address));
+        let mut connecting = pin!(connect(target));
         poll_fn(|cx| {
             if !shard.borrow_mut().keep_task(conn, cx) {
                 return Poll::Ready(None);
@@ -53,14 +53,26 @@ pub(super) async fn dial<H: Handler>(shard: Shared<H>, conn: ConnId, address: So
         .await
     };
     let Some(result) = result else { return };
-    let result = result.and_then(|stream| {
-        stream.set_nodelay(true)?;
-        Ok(stream)
-    });
-    let is_connected = shard.borrow_mut().connected(conn, result.map_err(io::Error::from));
+    let is_connected = shard.borrow_mut().connected(conn, result);
     if is_connected {
         serve(shard, conn).await;
     }
+}
+
+/// Makes a connection, in glommio's own way where that is one.
+async fn connect(target: Target) -> io::Result<TcpStream> {
+    if let (Address::Tcp(address), None) = (target.address(), target.source()) {
+        let stream = TcpStream::connect(address).await?;
+        stream.set_nodelay(true)?;
+        return Ok(stream);
+    }
+    let socket = target.route()?.begin()?;
+    // SAFETY: the descriptor is that of a stream socket, and nobody else owns it any more. Of TCP
+    // nothing is asked of it but the peer, and that only where it was accepted.
+    let mut stream = unsafe { TcpStream::from_raw_fd(socket.into_raw_fd()) };
+    // Nothing can be sent, not even no bytes, before it is connected, nor when that has failed.
+    poll_fn(|cx| Pin::new(&mut stream).poll_write(cx, &[])).await?;
+    Ok(stream)
 }
 
 impl<H: Handler> Shard<H> {

@@ -129,8 +129,8 @@ async fn live<H: Handler + 'static>(
     let mut bell = None;
     while !shard.borrow_mut().turn() {
         let dials = std::mem::take(&mut shard.borrow_mut().dials);
-        for (conn, address) in dials {
-            spawn_local(conn::dial(Rc::clone(&shard), conn, address)).detach();
+        for (conn, target) in dials {
+            spawn_local(conn::dial(Rc::clone(&shard), conn, target)).detach();
         }
         wait(&shard, &mut bell).await;
     }

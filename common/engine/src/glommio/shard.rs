@@ -1,6 +1,5 @@
 //! The state of a shard, and its turn: timers, flush, settle.
 
-use std::net::SocketAddr;
 use std::pin::Pin;
 use std::task::{Context, Waker};
 
@@ -13,7 +12,7 @@ use crate::ops::{CLOSE_TIMEOUT_NS, Outbox};
 use crate::shard::now_ns;
 use crate::slots::{NO_SEGMENT, Phase};
 use crate::turn::{Timers, end_connection, fire_timers, notify_if_drained};
-use crate::{CloseReason, ConnId, Control, Handler, Ops};
+use crate::{CloseReason, ConnId, Control, Handler, Ops, Target};
 
 /// The most that one call receives, and with it the most that a connection gets in a turn.
 const RECEIVE_BYTES: usize = 64 * 1024;
@@ -50,7 +49,7 @@ pub(super) struct Shard<H> {
     /// Wakes the shard's own task.
     root: Option<Waker>,
     /// Connections to be made, each by a task that is still to be spawned.
-    pub(super) dials: Vec<(ConnId, SocketAddr)>,
+    pub(super) dials: Vec<(ConnId, Target)>,
     /// Where all connections receive.
     pub(super) buffer: Box<[u8]>,
     spare_outbox: Outbox,
@@ -183,7 +182,7 @@ impl<H: Handler> Shard<H> {
             *self.conn_mut(conn) = Conn::default();
             // One that was given up at once has its close seen to like any other.
             if self.ops.slots.get(conn).is_some_and(|slot| slot.phase == Phase::Connecting) {
-                self.dials.push((conn, self.ops.targets[target.0 as usize]));
+                self.dials.push((conn, self.ops.targets[target.0 as usize].clone()));
             }
         }
         self.ops.connects = connects;

@@ -10,6 +10,8 @@
 //! `RINGBENCH_SIM_SEED=<seed>` makes [`seeds`] replay that one alone.
 //!
 //! ```
+//! use std::net::SocketAddr;
+//!
 //! use ringbench_engine::sim::{Outcome, Sim, SimOptions, seeds};
 //! use ringbench_engine::{CloseReason, ConnId, Handler, Ops};
 //!
@@ -31,7 +33,7 @@
 //!
 //! impl Handler for Client {
 //!     fn started(&mut self, ops: &mut Ops) {
-//!         let target = ops.add_target("10.0.0.1:80".parse().unwrap());
+//!         let target = ops.add_target("10.0.0.1:80".parse::<SocketAddr>().unwrap());
 //!         ops.connect(target);
 //!     }
 //!

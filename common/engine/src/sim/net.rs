@@ -9,7 +9,7 @@ use rustix::io::Errno;
 
 use super::trace::Trace;
 use super::{CONNECT_TIMEOUT_NS, Rng, SimOptions};
-use crate::ConnId;
+use crate::{Address, ConnId};
 
 /// Something that happens to a shard.
 #[derive(Debug, Clone, Copy)]
@@ -189,18 +189,23 @@ impl Net {
         self.pop(shard, u64::MAX)
     }
 
-    /// Starts a connection to `address` for a client. The outcome comes as an event.
+    /// Starts a connection to `address` for a client. The outcome comes as an event. Nobody listens
+    /// on a unix socket here, and all have the same source.
     pub(super) fn connect(
         &mut self,
         shard: usize,
         conn: ConnId,
-        address: SocketAddr,
+        address: &Address,
         now_ns: u64,
     ) -> Option<End> {
+        let (address, nobody) = match *address {
+            Address::Tcp(address) => (Some(address), Errno::CONNREFUSED),
+            Address::Unix(_) => (None, Errno::NOENT),
+        };
         let there: Vec<usize> = self
             .listeners
             .iter()
-            .filter_map(|&(local, shard)| (local == address).then_some(shard))
+            .filter_map(|&(local, shard)| (Some(local) == address).then_some(shard))
             .collect();
         let answer_ns = now_ns + self.delay_ns();
         if self.rng.chance(self.options.lost_connect_probability) {
@@ -209,7 +214,7 @@ impl Net {
             return None;
         }
         if there.is_empty() || self.rng.chance(self.options.refuse_probability) {
-            let event = Event::ConnectFailed(conn, Errno::CONNREFUSED.raw_os_error());
+            let event = Event::ConnectFailed(conn, nobody.raw_os_error());
             self.schedule(shard, answer_ns, event);
             return None;
         }

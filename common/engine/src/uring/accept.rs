@@ -22,7 +22,7 @@ impl Driver<'_> {
         self.armed_accepts -= u32::from(!more);
         if self.is_over {
             if result >= 0 {
-                self.queue.close(result, false);
+                self.queue.close(result);
             }
             return;
         }

@@ -25,7 +25,9 @@ impl Driver<'_> {
             Kind::SendRest => self.rest_sent(handler, token.conn_id(), result),
             Kind::Accept => self.accepted(handler, token.index, result, flags),
             Kind::Socket => self.socket_made(handler, token.conn_id(), result),
+            Kind::Bind => self.bound(handler, token.conn_id(), result),
             Kind::Connect => self.connected(handler, token.conn_id(), result),
+            Kind::NoRoute => self.not_begun(handler, token.conn_id()),
             Kind::Wake => self.woken(flags),
             Kind::Bell => self.rung(),
             Kind::Shutdown => self.half_closed(token.conn_id()),
@@ -212,8 +214,9 @@ impl Driver<'_> {
         }
         let conn = self.loans.sent(loan, cqueue::more(flags));
         let closed = self.ops.slots.get(conn).is_none_or(|slot| slot.phase == Phase::Closed);
-        // Lent memory counts against RLIMIT_MEMLOCK. What may not be lent can still be copied.
-        if !closed && matches!(-result, libc::ENOBUFS | libc::ENOMEM) {
+        // Lent memory counts against RLIMIT_MEMLOCK, and to a unix socket nothing can be lent. What
+        // may not be lent can still be copied.
+        if !closed && matches!(-result, libc::ENOBUFS | libc::ENOMEM | libc::EOPNOTSUPP) {
             self.conns[conn.index()].in_kernel -= 1;
             return self.send_rest_lending(conn, usize::MAX);
         }
@@ -262,43 +265,6 @@ impl Driver<'_> {
         notify_if_drained(&mut self.ops, handler, conn);
     }
 
-    fn socket_made<H: Handler>(&mut self, handler: &mut H, conn: ConnId, result: i32) {
-        let state = self.conn_mut(conn);
-        state.in_kernel -= 1;
-        if state.ended {
-            // Aborted meanwhile.
-            if result >= 0 {
-                self.queue.close(result, false);
-            }
-            return self.bury_if_done(conn);
-        }
-        if result < 0 {
-            return self.end(handler, conn, CloseReason::ConnectFailed(errno(result)));
-        }
-        state.fd = result;
-        state.in_kernel += 1;
-        self.connect(conn);
-    }
-
-    fn connected<H: Handler>(&mut self, handler: &mut H, conn: ConnId, result: i32) {
-        let state = self.conn_mut(conn);
-        state.in_kernel -= 1;
-        if state.ended {
-            return self.bury_if_done(conn);
-        }
-        if result < 0 {
-            return self.end(handler, conn, CloseReason::ConnectFailed(errno(result)));
-        }
-        let Some(slot) = self.ops.slots.get_mut(conn) else {
-            return;
-        };
-        if slot.phase == Phase::Connecting {
-            slot.phase = Phase::Open;
-            self.arm_receive(conn);
-            handler.connected(&mut self.ops, conn);
-        }
-    }
-
     fn woken(&mut self, flags: u32) {
         self.control.acknowledge();
         if self.control.stop_asked() {
@@ -329,10 +295,18 @@ impl Driver<'_> {
     /// it up.
     fn close_descriptor(&mut self, conn: ConnId) {
         let state = &mut self.conns[conn.index()];
-        if state.fd >= 0 && !state.half_closing {
-            self.queue.close(state.fd, state.in_kernel > 0);
-            state.fd = -1;
+        if state.fd < 0 || state.half_closing {
+            return;
         }
+        // The kernel finds a receive by its token at once. By the descriptor it searches through
+        // all that is under way on the ring: with 15,000 connections that takes half a millisecond.
+        match state.in_kernel {
+            0 => {}
+            1 if state.receiving => self.queue.cancel_token(Token::conn(Kind::Receive, conn)),
+            _ => self.queue.cancel_descriptor(state.fd),
+        }
+        self.queue.close(state.fd);
+        state.fd = -1;
     }
 
     fn half_closed(&mut self, conn: ConnId) {
@@ -346,7 +320,7 @@ impl Driver<'_> {
     }
 
     /// Lets the slot of a connection that has ended go when its last operation is back.
-    fn bury_if_done(&mut self, conn: ConnId) {
+    pub(super) fn bury_if_done(&mut self, conn: ConnId) {
         let state = &mut self.conns[conn.index()];
         if state.ended && state.in_kernel == 0 && !state.buried {
             state.buried = true;

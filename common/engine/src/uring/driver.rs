@@ -5,7 +5,6 @@ use std::os::fd::AsRawFd;
 use std::pin::Pin;
 
 use io_uring::{CompletionQueue, SubmissionQueue, Submitter};
-use socket2::SockAddr;
 
 use super::loans::Loans;
 use super::pool::BufferPool;
@@ -15,7 +14,9 @@ use super::wait::Bell;
 use super::{UringOptions, UringReport};
 use crate::ops::{CLOSE_TIMEOUT_NS, Outbox};
 use crate::shard::now_ns;
-use crate::slots::{GENERATION_MASK, NO_SEGMENT, Phase};
+use crate::slots::{GENERATION_MASK, NO_SEGMENT, Phase, Slot};
+use crate::target::Route;
+use crate::timers::Wheel;
 use crate::turn::{Timers, fire_timers, notify_if_drained};
 use crate::{CloseReason, ConnId, EngineError, EngineStats, Handler, Ops, ShardControl};
 
@@ -44,7 +45,7 @@ pub(super) struct Conn {
     pub(super) ended: bool,
     /// On its way to be released.
     pub(super) buried: bool,
-    /// Where a connection of ours leads: an index into the addresses.
+    /// Where a connection of ours leads: an index into the targets.
     pub(super) target: u32,
 }
 
@@ -59,6 +60,11 @@ pub(super) const NO_CONN: Conn = Conn {
     buried: false,
     target: 0,
 };
+
+/// A connection without a backlog costs no more memory of ours than this, and four bytes of the
+/// free list: what counts when a shard has tens of thousands.
+const CONN_BYTES: usize = 72;
+const _: () = assert!(size_of::<Slot>() + size_of::<Conn>() + Wheel::NODE_BYTES <= CONN_BYTES);
 
 /// Where a drain stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -87,6 +93,7 @@ pub(super) struct Driver<'r> {
     pub(super) pool: &'r mut BufferPool,
     pub(super) options: &'r UringOptions,
     pub(super) min_wait: bool,
+    pub(super) spin_ns: u64,
     pub(super) listeners: Vec<TcpListener>,
     pub(super) control: &'r ShardControl,
     pub(super) draining: Draining,
@@ -100,8 +107,10 @@ pub(super) struct Driver<'r> {
     pub(super) resting_listeners: Vec<u32>,
     pub(super) accept_at_ns: u64,
     pub(super) bell: Bell,
-    /// Pinned, as the kernel reads them while a connection is being made.
-    addresses: Vec<Pin<Box<SockAddr>>>,
+    /// The way to each target, see `connect`.
+    pub(super) routes: Vec<Option<Pin<Box<Route>>>>,
+    /// Whether the kernel binds sockets from the ring.
+    pub(super) can_bind: bool,
     batch: u32,
     /// Kept until the kernel has consumed every send and each that fell short has been seen: only
     /// then may the next batch leave, as two sends of one connection must not be under way.
@@ -140,6 +149,7 @@ impl<'r> Driver<'r> {
             pool,
             options,
             min_wait: report.min_wait,
+            spin_ns: 0,
             resting_listeners: Vec::new(),
             accept_at_ns: 0,
             bell: Bell::default(),
@@ -149,7 +159,8 @@ impl<'r> Driver<'r> {
             swept_from: 0,
             armed_accepts: 0,
             is_over: false,
-            addresses: Vec::new(),
+            routes: Vec::new(),
+            can_bind: report.bind,
             batch: 0,
             submitted: None,
             lend_from_bytes: match options.send_zc_bytes {
@@ -245,33 +256,6 @@ impl<'r> Driver<'r> {
         }
         let awaited = if self.queue.sqpoll { at_once } else { 0 };
         self.submitted = Some(Submitted { batch: self.batch, outbox, awaited });
-    }
-
-    /// Starts the connections that the handler asked for.
-    fn make_sockets(&mut self) {
-        for target in &self.ops.targets[self.addresses.len()..] {
-            self.addresses.push(Box::pin(SockAddr::from(*target)));
-        }
-        let connects = std::mem::take(&mut self.ops.connects);
-        for &(conn, target) in &connects {
-            *self.conn_mut(conn) = Conn { in_kernel: 1, target: target.0, ..NO_CONN };
-            let address = &self.addresses[target.0 as usize];
-            self.queue.socket(address, Token::conn(Kind::Socket, conn));
-        }
-        self.count_peak();
-        self.ops.connects = connects;
-        self.ops.connects.clear();
-    }
-
-    /// Connects the socket that was made for `conn`.
-    pub(super) fn connect(&mut self, conn: ConnId) {
-        let Conn { fd, target, .. } = self.conns[conn.index()];
-        let address: *const SockAddr = &raw const *self.addresses[target as usize];
-        // SAFETY: addresses are pinned and live as long as the driver, or for good if at its end
-        // an operation has not come back.
-        unsafe {
-            self.queue.connect(fd, address, Token::conn(Kind::Connect, conn));
-        };
     }
 
     fn enter(&mut self) -> Result<(), EngineError> {
@@ -432,9 +416,9 @@ impl<'r> Driver<'r> {
                 || !self.queue.is_settled()
                 || !self.queue.is_empty()
                 || self.awaits_sends();
-            let timeout_ns = if pending { TEARDOWN_NS / 100 } else { 0 };
+            let until_ns = if pending { now_ns() + TEARDOWN_NS / 100 } else { 0 };
             self.pool.publish();
-            let wait = Wait { want: 1, min_wait_us: 0, timeout_ns: Some(timeout_ns) };
+            let wait = Wait { want: 1, min_wait_us: 0, until_ns: Some(until_ns) };
             self.queue.enter(wait).map_err(EngineError::UringEnter)?;
             self.drain(handler);
             self.settle(handler);
@@ -454,7 +438,7 @@ impl<'r> Driver<'r> {
         let quiet = self.ops.slots.len() == 0 && self.submitted.is_none();
         if !quiet {
             std::mem::forget(std::mem::take(&mut self.submitted));
-            std::mem::forget(std::mem::take(&mut self.addresses));
+            std::mem::forget(std::mem::take(&mut self.routes));
             std::mem::forget(std::mem::take(&mut self.ops.slots));
         }
         self.count_enters();

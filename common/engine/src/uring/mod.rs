@@ -17,10 +17,12 @@
 //! - `driver`: the turn: flush, enter, drain, settle
 //! - `complete`: what each completion leads to
 //! - `accept`: what leads to connections, and its end
+//! - `connect`: how those of our own are made
 //! - `wait`: how long a turn waits, and what ends it
 
 mod accept;
 mod complete;
+mod connect;
 mod driver;
 mod loans;
 mod offer;
@@ -142,6 +144,7 @@ pub(crate) struct Ring {
     listeners: Vec<TcpListener>,
     control: Arc<ShardControl>,
     peer_addresses: bool,
+    spin_ns: u64,
 }
 
 impl Ring {
@@ -178,8 +181,16 @@ impl Ring {
                 .map_err(failed("the file table"))?;
             report.direct_descriptors = true;
         }
-        let (options, peer_addresses) = (options.clone(), config.peer_addresses);
-        Ok(Self { io: ring, pool, options, report, listeners, control, peer_addresses })
+        Ok(Self {
+            io: ring,
+            pool,
+            options: options.clone(),
+            report,
+            listeners,
+            control,
+            peer_addresses: config.peer_addresses,
+            spin_ns: config.spin_ns,
+        })
     }
 
     pub(crate) fn report(&self) -> &UringReport {
@@ -188,8 +199,7 @@ impl Ring {
 
     /// Runs the shard until it is stopped, or drained of its last connection.
     pub(crate) fn run<H: Handler>(self, handler: &mut H) -> Result<EngineStats, EngineError> {
-        let Self { io: mut ring, mut pool, options, report, listeners, control, peer_addresses } =
-            self;
+        let Self { io: mut ring, mut pool, options, report, listeners, control, .. } = self;
         let (mut submitter, sq, cq) = ring.split();
         // An old kernel goes without.
         let _ = submitter.register_ring_fd();
@@ -197,7 +207,8 @@ impl Ring {
         let mut driver = ManuallyDrop::new(Driver::new(
             &options, &report, submitter, sq, cq, &mut pool, listeners, &control,
         ));
-        driver.ops.keep_peers(peer_addresses);
+        driver.ops.keep_peers(self.peer_addresses);
+        driver.spin_ns = self.spin_ns;
         let outcome = driver.run(handler);
         let (stats, quiet) = ManuallyDrop::into_inner(driver).finish();
         drop(ring);
@@ -205,5 +216,48 @@ impl Ring {
             drop(ManuallyDrop::into_inner(pool));
         }
         outcome.map(|()| stats)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{CloseReason, ConnId, Ops, Target};
+
+    /// Connects from a source address, to where nobody listens.
+    #[derive(Default)]
+    struct Sourced {
+        ended: Vec<CloseReason>,
+    }
+
+    impl Handler for Sourced {
+        fn started(&mut self, ops: &mut Ops) {
+            let loopback = std::net::Ipv4Addr::LOCALHOST;
+            let target = Target::tcp((loopback, 1).into()).with_source(loopback.into());
+            let target = ops.add_target(target);
+            ops.connect(target);
+        }
+
+        fn received(&mut self, _: &mut Ops, _: ConnId, _: &[u8]) {}
+
+        fn closed(&mut self, ops: &mut Ops, _: ConnId, why: CloseReason) {
+            self.ended.push(why);
+            ops.stop();
+        }
+    }
+
+    #[test]
+    fn a_kernel_that_cannot_bind_says_what_it_needs() {
+        let control = Arc::new(ShardControl::new().unwrap());
+        let mut ring = Ring::new(&EngineConfig::default(), Vec::new(), control).unwrap();
+        ring.report.bind = false;
+        let mut handler = Sourced::default();
+        ring.run(&mut handler).unwrap();
+        let [CloseReason::ConnectFailed(error)] = &handler.ended[..] else {
+            panic!("{:?}", handler.ended)
+        };
+        assert_eq!(error.kind(), std::io::ErrorKind::Unsupported);
+        let text = error.to_string();
+        assert!(text.contains("Linux 6.11") && text.contains("--engine epoll"), "{text}");
     }
 }

@@ -36,6 +36,10 @@ pub struct UringReport {
     pub send_zc: bool,
     /// Waiting for a batch can be bounded in time (6.12).
     pub min_wait: bool,
+    /// A wait ends at a time, not so long after what it submits has been seen to (6.12).
+    pub end_time: bool,
+    /// Sockets get their source address from the ring (6.11).
+    pub bind: bool,
     /// Waits poll the network card before they sleep (6.9).
     pub napi: bool,
 }
@@ -60,6 +64,8 @@ impl UringReport {
             UringFeature::NapiBusyPoll => self.napi,
             UringFeature::IncrementalBuffers => self.incremental_buffers,
             UringFeature::MinWait => self.min_wait,
+            UringFeature::EndTime => self.end_time,
+            UringFeature::Bind => self.bind,
         }
     }
 }
@@ -97,15 +103,19 @@ pub enum UringFeature {
     NoSqarray,
     /// Waits poll the network card before they sleep.
     NapiBusyPoll,
+    /// Sockets get their source address from the ring.
+    Bind,
     /// A provided buffer is filled by one receive after the other.
     IncrementalBuffers,
     /// Waiting for a batch can be bounded in time.
     MinWait,
+    /// A wait ends at a time, not so long after what it submits has been seen to.
+    EndTime,
 }
 
 impl UringFeature {
     /// All of them, the oldest first.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 19] = [
         Self::NoDrop,
         Self::Sqpoll,
         Self::SkipSuccess,
@@ -121,8 +131,10 @@ impl UringFeature {
         Self::DeferTaskrun,
         Self::NoSqarray,
         Self::NapiBusyPoll,
+        Self::Bind,
         Self::IncrementalBuffers,
         Self::MinWait,
+        Self::EndTime,
     ];
 
     /// A name to print.
@@ -145,6 +157,8 @@ impl UringFeature {
             Self::NapiBusyPoll => "NAPI busy polling",
             Self::IncrementalBuffers => "incremental buffers",
             Self::MinWait => "minimum wait",
+            Self::EndTime => "wait until a time",
+            Self::Bind => "bind",
         }
     }
 
@@ -163,7 +177,8 @@ impl UringFeature {
             Self::DeferTaskrun => "6.1",
             Self::NoSqarray => "6.6",
             Self::NapiBusyPoll => "6.9",
-            Self::IncrementalBuffers | Self::MinWait => "6.12",
+            Self::Bind => "6.11",
+            Self::IncrementalBuffers | Self::MinWait | Self::EndTime => "6.12",
         }
     }
 }
@@ -261,6 +276,8 @@ fn try_out(feature: UringFeature) -> io::Result<()> {
         UringFeature::NoDrop => or_invalid(plain()?.params().is_feature_nodrop()),
         UringFeature::SkipSuccess => or_invalid(plain()?.params().is_feature_skip_cqe_on_success()),
         UringFeature::MinWait => or_invalid(plain()?.params().is_feature_min_timeout()),
+        UringFeature::EndTime => or_invalid(setup::takes_end_time(&plain()?)),
+        UringFeature::Bind => or_invalid(setup::can_bind(&plain()?)),
         UringFeature::RegisteredRing => or_invalid(setup::takes_ring_fd(&plain()?)),
         // No kernel says so; they are older than what the engine needs in any case.
         UringFeature::MultishotAccept | UringFeature::MultishotReceive | UringFeature::SendZc => {

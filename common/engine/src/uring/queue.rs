@@ -6,32 +6,43 @@ use std::os::fd::RawFd;
 use std::time::Duration;
 
 use io_uring::squeue::{Entry, Flags};
-use io_uring::types::{CancelBuilder, DestinationSlot, Fd, Fixed, SubmitArgs, Timespec};
+use io_uring::types::{
+    CancelBuilder, DestinationSlot, Fd, Fixed, SubmitArgs, TimeoutFlags, Timespec,
+};
 use io_uring::{SubmissionQueue, Submitter, opcode};
 use socket2::SockAddr;
 
 use super::UringReport;
 use super::pool::BufferPool;
 use super::token::Token;
+use crate::shard::{monotonic_ns, now_ns};
+use crate::target::{ON, Route};
 
 /// How long to wait for completions.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Wait {
-    /// Completions that end the wait.
+    /// Completions that end the wait; 0: do not wait, but have what is there worked off.
     pub(super) want: u32,
     /// Return with fewer than `want`, but at least one, after this.
     pub(super) min_wait_us: u32,
-    /// Return with none after this; `None`: never.
-    pub(super) timeout_ns: Option<u64>,
+    /// Return with none at this time; `None`: never.
+    pub(super) until_ns: Option<u64>,
 }
+
+impl Wait {
+    /// No wait at all, not even to look whether its time is over.
+    pub(super) const NONE: Self = Self { want: 0, min_wait_us: 0, until_ns: None };
+}
+
+/// `IORING_ENTER_GETEVENTS`, `IORING_ENTER_EXT_ARG` and `IORING_ENTER_ABS_TIMER`.
+const ENTER_GETEVENTS: u32 = 1 << 0;
+const ENTER_EXT_ARG: u32 = 1 << 3;
+pub(super) const ENTER_ABS_TIMER: u32 = 1 << 5;
 
 /// A send in full, by which the kernel must not wait and of which we hear only if it fails.
 const AT_ONCE: i32 = libc::MSG_DONTWAIT | libc::MSG_WAITALL | libc::MSG_NOSIGNAL;
 /// A send that waits in the kernel until the socket has room, for all of it or for some.
 const WITH_PATIENCE: i32 = libc::MSG_NOSIGNAL;
-
-/// `TCP_NODELAY`'s value.
-static ONE: libc::c_int = 1;
 
 pub(super) struct Queue<'r> {
     submitter: Submitter<'r>,
@@ -44,6 +55,8 @@ pub(super) struct Queue<'r> {
     multishot: bool,
     /// Whether a thread of the kernel submits what is queued.
     pub(super) sqpoll: bool,
+    /// Whether the kernel is told when waits end. Not where the call that waits does not submit.
+    end_time: bool,
     /// What sends at once are marked with.
     at_once: Flags,
     buffer_bytes: u32,
@@ -62,7 +75,7 @@ impl<'r> Queue<'r> {
         report: &UringReport,
         buffer_bytes: u32,
     ) -> Self {
-        let UringReport { direct_descriptors: direct, multishot, sqpoll, .. } = *report;
+        let UringReport { direct_descriptors: direct, multishot, sqpoll, end_time, .. } = *report;
         let mut at_once = if sqpoll { Flags::empty() } else { Flags::SKIP_SUCCESS };
         at_once.set(Flags::FIXED_FILE, direct);
         Self {
@@ -72,6 +85,7 @@ impl<'r> Queue<'r> {
             direct,
             multishot,
             sqpoll,
+            end_time: end_time && !sqpoll,
             at_once,
             buffer_bytes,
             taken: true,
@@ -102,10 +116,18 @@ impl<'r> Queue<'r> {
     }
 
     fn submit_and_wait(&self, wait: Wait) -> io::Result<usize> {
-        if wait.timeout_ns.is_none() && wait.min_wait_us == 0 {
+        if wait.want == 0 && !self.sqpoll {
+            let len = self.sq.len() as u32;
+            // SAFETY: what is queued was promised to be valid, and there is no argument. The flag
+            // has deferred completions worked off, which a call that wants none does not ask for.
+            return unsafe {
+                self.submitter.enter::<libc::sigset_t>(len, 0, ENTER_GETEVENTS, None)
+            };
+        }
+        if wait.until_ns.is_none() && wait.min_wait_us == 0 {
             return self.submitter.submit_and_wait(wait.want as usize);
         }
-        let timeout = wait.timeout_ns.map(|ns| Timespec::from(Duration::from_nanos(ns)));
+        let timeout = wait.until_ns.map(|at_ns| self.timeout(at_ns));
         let mut args = SubmitArgs::new();
         if let Some(timeout) = &timeout {
             args = args.timespec(timeout);
@@ -113,7 +135,23 @@ impl<'r> Queue<'r> {
         if wait.min_wait_us > 0 {
             args = args.min_wait_usec(wait.min_wait_us);
         }
-        self.submitter.submit_with_args(wait.want as usize, &args)
+        if !self.end_time {
+            return self.submitter.submit_with_args(wait.want as usize, &args);
+        }
+        let (len, flags) =
+            (self.sq.len() as u32, ENTER_GETEVENTS | ENTER_EXT_ARG | ENTER_ABS_TIMER);
+        // SAFETY: what is queued was promised to be valid; the argument is what the flags announce.
+        unsafe { self.submitter.enter(len, wait.want, flags, Some(&args)) }
+    }
+
+    /// A wait's end as the kernel is told of it. Where it cannot be told the time it counts from when
+    /// everything is submitted, and what that takes comes on top.
+    fn timeout(&self, at_ns: u64) -> Timespec {
+        Timespec::from(Duration::from_nanos(if self.end_time {
+            monotonic_ns(at_ns)
+        } else {
+            at_ns.saturating_sub(now_ns())
+        }))
     }
 
     /// Whether the kernel took everything that was queued at the last `enter` and holds back no
@@ -296,24 +334,29 @@ impl<'r> Queue<'r> {
         unsafe { self.push(entry) };
     }
 
-    /// Ends every operation on a connection and closes it, so that a FIN is sent: a close alone
-    /// would leave the socket to the armed receive.
-    pub(super) fn close(&mut self, fd: i32, cancel: bool) {
-        let (cancel_by, close) = if self.direct {
-            (CancelBuilder::fd(Fixed(fd as u32)), opcode::Close::new(Fixed(fd as u32)).build())
+    /// Closes a connection. What is under way on it has to be cancelled before, or no FIN is sent: a
+    /// close alone would leave the socket to the armed receive.
+    pub(super) fn close(&mut self, fd: i32) {
+        let close = if self.direct {
+            opcode::Close::new(Fixed(fd as u32)).build()
         } else {
-            (CancelBuilder::fd(Fd(fd)), opcode::Close::new(Fd(fd)).build())
+            opcode::Close::new(Fd(fd)).build()
         };
-        if cancel {
-            self.cancel(cancel_by.all());
-        }
-        let close = close.flags(Flags::SKIP_SUCCESS).user_data(Token::IGNORE);
-        self.push_plain(close);
+        self.push_plain(close.flags(Flags::SKIP_SUCCESS).user_data(Token::IGNORE));
     }
 
-    /// Cancels the operation with this token.
+    /// Cancels every operation on a connection.
+    pub(super) fn cancel_descriptor(&mut self, fd: i32) {
+        self.cancel(if self.direct {
+            CancelBuilder::fd(Fixed(fd as u32)).all()
+        } else {
+            CancelBuilder::fd(Fd(fd)).all()
+        });
+    }
+
+    /// Cancels the operation with this token. That there is none is no news.
     pub(super) fn cancel_token(&mut self, token: u64) {
-        self.cancel(CancelBuilder::user_data(token));
+        self.cancel(CancelBuilder::user_data(token).all());
     }
 
     /// Cancels everything on the ring.
@@ -335,63 +378,83 @@ impl<'r> Queue<'r> {
         self.push_plain(entry);
     }
 
-    /// Makes a TCP socket for `address`.
-    pub(super) fn socket(&mut self, address: &SockAddr, token: u64) {
+    /// Makes a stream socket for the way to a target.
+    pub(super) fn socket(&mut self, route: &Route, token: u64) {
         // A direct descriptor has no close-on-exec flag to set; the kernel refuses it.
         let cloexec = if self.direct { 0 } else { libc::SOCK_CLOEXEC };
         let entry = opcode::Socket::new(
-            i32::from(address.family()),
+            i32::from(route.address.family()),
             libc::SOCK_STREAM | cloexec,
-            libc::IPPROTO_TCP,
+            route.protocol().map_or(0, i32::from),
         )
         .file_index(self.direct.then(DestinationSlot::auto_target))
         .build();
         self.push_plain(entry.user_data(token));
     }
 
-    /// Connects a fresh socket, with `TCP_NODELAY` where the kernel (6.7) can set it from here.
+    /// Switches an option of a fresh socket on, where the kernel (6.7) can do that from here.
+    pub(super) fn switch_on(&mut self, fd: i32, level: libc::c_int, option: libc::c_int) {
+        let entry = opcode::SetSockOpt::new(
+            Fd(fd),
+            level as u32,
+            option as u32,
+            (&raw const ON).cast(),
+            size_of_val(&ON) as u32,
+        )
+        .build();
+        let entry = self.for_conn(entry).flags(Flags::SKIP_SUCCESS).user_data(Token::IGNORE);
+        // SAFETY: the option's value is a static.
+        unsafe { self.push(entry) };
+    }
+
+    /// Binds a fresh socket to a local address.
     ///
     /// # Safety
     ///
-    /// `address` must stay valid until the completion has been seen.
-    pub(super) unsafe fn connect(&mut self, fd: i32, address: *const SockAddr, token: u64) {
-        let nodelay = opcode::SetSockOpt::new(
-            Fd(fd),
-            libc::IPPROTO_TCP as u32,
-            libc::TCP_NODELAY as u32,
-            (&raw const ONE).cast(),
-            size_of::<libc::c_int>() as u32,
-        )
-        .build();
-        let nodelay = self.for_conn(nodelay).flags(Flags::SKIP_SUCCESS).user_data(Token::IGNORE);
-        // SAFETY: the option's value is a static.
-        unsafe { self.push(nodelay) };
-        // SAFETY: the caller keeps the address valid.
-        let (pointer, len) = unsafe { ((*address).as_ptr(), (*address).len()) };
-        let entry = opcode::Connect::new(Fd(fd), pointer.cast(), len).build();
+    /// `address` must stay valid and where it is until the completion has been seen.
+    pub(super) unsafe fn bind(&mut self, fd: i32, address: &SockAddr, token: u64) {
+        let entry = opcode::Bind::new(Fd(fd), address.as_ptr().cast(), address.len()).build();
         let entry = self.for_conn(entry).user_data(token);
         // SAFETY: the caller's promise.
         unsafe { self.push(entry) };
     }
 
-    /// Has a completion posted when `time` has passed.
+    /// Connects a fresh socket.
+    ///
+    /// # Safety
+    ///
+    /// As for [`Queue::bind`].
+    pub(super) unsafe fn connect(&mut self, fd: i32, address: &SockAddr, token: u64) {
+        let entry = opcode::Connect::new(Fd(fd), address.as_ptr().cast(), address.len()).build();
+        let entry = self.for_conn(entry).user_data(token);
+        // SAFETY: the caller's promise.
+        unsafe { self.push(entry) };
+    }
+
+    /// Does nothing but to complete.
+    pub(super) fn nothing(&mut self, token: u64) {
+        self.push_plain(opcode::Nop::new().build().user_data(token));
+    }
+
+    /// Has a completion posted at `time` on the monotonic clock.
     ///
     /// # Safety
     ///
     /// `time` must stay valid until the kernel has consumed the entry.
     pub(super) unsafe fn set_timer(&mut self, time: *const Timespec, token: u64) {
+        let entry = opcode::Timeout::new(time).flags(TimeoutFlags::ABS).build();
         // SAFETY: the caller's promise.
-        unsafe { self.push(opcode::Timeout::new(time).build().user_data(token)) };
+        unsafe { self.push(entry.user_data(token)) };
     }
 
-    /// Sets a timer that is armed to a new time from now. If it has gone off meanwhile, its
+    /// Sets a timer that is armed to a new time. If it has gone off meanwhile, its
     /// completion is on its way and nothing is changed.
     ///
     /// # Safety
     ///
     /// As for [`Queue::set_timer`].
     pub(super) unsafe fn move_timer(&mut self, time: *const Timespec, token: u64) {
-        let entry = opcode::TimeoutUpdate::new(token, time).build();
+        let entry = opcode::TimeoutUpdate::new(token, time).flags(TimeoutFlags::ABS).build();
         let entry = entry.flags(Flags::SKIP_SUCCESS).user_data(Token::IGNORE);
         // SAFETY: the caller's promise.
         unsafe { self.push(entry) };

@@ -9,6 +9,7 @@ use io_uring::{IoUring, Probe, opcode};
 
 use super::UringOptions;
 use super::offer::{self, UringFeature, UringReport};
+use super::queue::ENTER_ABS_TIMER;
 use crate::EngineError;
 
 /// Builds the ring with as many of the wanted flags as the kernel takes.
@@ -57,15 +58,31 @@ pub(super) fn build(options: &UringOptions) -> Result<(IoUring, UringReport), En
         return Err(EngineError::UringUnavailable { cause });
     }
     report.min_wait = ring.params().is_feature_min_timeout();
+    report.end_time = takes_end_time(&ring);
+    report.bind = can_bind(&ring);
     report.registered_ring = takes_ring_fd(&ring);
     Ok((ring, report))
 }
 
 /// Whether the kernel is Linux 6.1 or something as good.
 pub(super) fn is_new_enough(ring: &IoUring) -> bool {
+    knows(ring, opcode::SendMsgZc::CODE)
+}
+
+/// Whether the kernel can bind a socket from the ring.
+pub(super) fn can_bind(ring: &IoUring) -> bool {
+    knows(ring, opcode::Bind::CODE)
+}
+
+fn knows(ring: &IoUring, operation: u8) -> bool {
     let mut probe = Probe::new();
-    ring.submitter().register_probe(&mut probe).is_ok()
-        && probe.is_supported(opcode::SendMsgZc::CODE)
+    ring.submitter().register_probe(&mut probe).is_ok() && probe.is_supported(operation)
+}
+
+/// Whether a wait can be told the time at which it is to end.
+pub(super) fn takes_end_time(ring: &IoUring) -> bool {
+    // SAFETY: nothing is submitted and no argument given.
+    unsafe { ring.submitter().enter::<libc::sigset_t>(0, 0, ENTER_ABS_TIMER, None) }.is_ok()
 }
 
 /// Whether the ring's own descriptor can be registered. It is done in earnest by the `Submitter`

@@ -31,6 +31,10 @@ pub(crate) enum Kind {
     Shutdown,
     /// A send of memory that is lent to the kernel. Index: the loan.
     SendLent,
+    /// A connection's socket gets its source address.
+    Bind,
+    /// There is no way to make a connection.
+    NoRoute,
 }
 
 /// A decoded `user_data`.
@@ -69,6 +73,8 @@ impl Token {
             8 => Kind::Bell,
             9 => Kind::Shutdown,
             10 => Kind::SendLent,
+            11 => Kind::Bind,
+            12 => Kind::NoRoute,
             _ => Kind::Ignore,
         };
         Self { kind, generation: (bits >> 32) as u32 & GENERATION_MASK, index: bits as u32 }
@@ -98,6 +104,8 @@ mod tests {
             Kind::Bell,
             Kind::Shutdown,
             Kind::SendLent,
+            Kind::Bind,
+            Kind::NoRoute,
         ]
         .into_iter()
         .enumerate()

@@ -13,8 +13,8 @@ use io_uring::types::Timespec;
 use super::driver::{Draining, Driver};
 use super::queue::Wait;
 use super::token::{Kind, Token};
-use crate::shard::now_ns;
-use crate::turn::next_wake_ns;
+use crate::shard::{monotonic_ns, now_ns};
+use crate::turn::end_of_sleep_ns;
 
 /// Nearer deadlines end the wait by its own timeout, which is exact and needs no operation.
 const NEAR_NS: u64 = 500_000;
@@ -36,6 +36,13 @@ impl Default for Bell {
     }
 }
 
+impl Bell {
+    /// Whether it ends a wait at `at_ns` or before. A turn that it causes too early sets it anew.
+    fn rings_by(&self, at_ns: u64) -> bool {
+        self.at_ns.is_some_and(|rings_ns| rings_ns <= at_ns)
+    }
+}
+
 impl Driver<'_> {
     /// Whether the end of this very submission is enough to go on: a send that is taken whole posts
     /// no completion, but a close may wait for it, or more output of a batch that has not settled.
@@ -53,43 +60,47 @@ impl Driver<'_> {
         waiting || held_back
     }
 
-    /// How long to wait: until the next deadline, alarm or end of an accept pause.
+    /// How long to wait: until the next deadline, alarm or end of an accept pause; not at all when
+    /// that is over, or when it is time to spin.
     pub(super) fn wait(&mut self) -> Wait {
         if matches!(self.draining, Draining::Asked | Draining::Sweeping(_)) || self.is_owed_a_turn()
         {
-            return Wait { want: 1, min_wait_us: 0, timeout_ns: Some(0) };
+            return Wait { want: 1, min_wait_us: 0, until_ns: Some(0) };
         }
         let accept = (!self.resting_listeners.is_empty()).then_some(self.accept_at_ns);
-        let next_ns = next_wake_ns(&self.ops).into_iter().chain(accept).min();
-        let timeout_ns = next_ns.and_then(|at_ns| self.timeout_until(at_ns));
+        let next_ns = end_of_sleep_ns(&self.ops, self.spin_ns).into_iter().chain(accept).min();
+        let mut until_ns = None;
+        if let Some(at_ns) = next_ns.filter(|&at_ns| !self.bell.rings_by(at_ns)) {
+            let left_ns = at_ns.saturating_sub(now_ns());
+            if left_ns == 0 {
+                return Wait::NONE;
+            }
+            until_ns = self.end_of_wait(at_ns, left_ns);
+        }
         let (want, min_wait_us) = (self.options.batch_wait.max(1), self.options.batch_wait_us);
         if want == 1 {
-            return Wait { want, min_wait_us: 0, timeout_ns };
+            return Wait { want, min_wait_us: 0, until_ns };
         }
         let min_wait_us = min_wait_us.max(1);
         if self.min_wait {
             // Without a timeout of its own, a wait whose time for a batch is over ends even if
             // nothing has come.
-            return Wait { want, min_wait_us, timeout_ns: timeout_ns.or(Some(LONG_NS)) };
+            return Wait { want, min_wait_us, until_ns: until_ns.or(Some(now_ns() + LONG_NS)) };
         }
         // An older kernel waits for all of `want`, so the time bounds the whole wait.
-        let bound_ns = u64::from(min_wait_us) * 1000;
-        let timeout_ns = Some(timeout_ns.map_or(bound_ns, |ns| ns.min(bound_ns)));
-        Wait { want, min_wait_us: 0, timeout_ns }
+        let bound_ns = now_ns() + u64::from(min_wait_us) * 1000;
+        let until_ns = Some(until_ns.map_or(bound_ns, |at_ns| at_ns.min(bound_ns)));
+        Wait { want, min_wait_us: 0, until_ns }
     }
 
-    /// What the wait's own timeout must be so that it ends at `at_ns`; `None` if the bell sees to
-    /// it.
-    fn timeout_until(&mut self, at_ns: u64) -> Option<u64> {
-        if self.bell.at_ns.is_some_and(|rings_ns| rings_ns <= at_ns) {
-            return None;
-        }
-        let timeout_ns = at_ns.saturating_sub(now_ns());
+    /// What the wait's own end must be so that it ends at `at_ns`, which is `left_ns` away; `None` if
+    /// the bell sees to it from now on.
+    fn end_of_wait(&mut self, at_ns: u64, left_ns: u64) -> Option<u64> {
         // A thread that submits would read the bell's time at any moment.
-        if timeout_ns < NEAR_NS || self.queue.sqpoll {
-            return Some(timeout_ns);
+        if left_ns < NEAR_NS || self.queue.sqpoll {
+            return Some(at_ns);
         }
-        self.bell.time.set(Timespec::from(Duration::from_nanos(timeout_ns)));
+        self.bell.time.set(Timespec::from(Duration::from_nanos(monotonic_ns(at_ns))));
         let time: *const Timespec = &raw const *self.bell.time;
         let token = Token { kind: Kind::Bell, generation: 0, index: 0 }.encode();
         // SAFETY: the time is pinned and lives as long as the driver. The kernel reads it only in

@@ -9,6 +9,8 @@ mod checked;
 mod data;
 mod ends;
 mod shards;
+mod spin;
+mod targets;
 
 use std::io::Read;
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
@@ -77,8 +79,16 @@ struct Server<H> {
 
 impl<H: Handler + Send + 'static> Server<H> {
     fn start(config: &EngineConfig, make: impl Fn() -> H + Send + Sync + 'static) -> Self {
+        Self::start_on(ANY, config, make)
+    }
+
+    fn start_on(
+        address: SocketAddr,
+        config: &EngineConfig,
+        make: impl Fn() -> H + Send + Sync + 'static,
+    ) -> Self {
         let listeners =
-            listen(ANY, &ListenOptions::default(), 1).expect("loopback can be listened on");
+            listen(address, &ListenOptions::default(), 1).expect("loopback can be listened on");
         let address = listeners[0].local_addr().unwrap();
         let shards = start(config, vec![listeners], move |_| Checked::new(make())).unwrap();
         Self { address, shards }

@@ -45,7 +45,7 @@ impl Shard {
         for (conn, target) in std::mem::take(&mut self.ops.connects) {
             self.add_socket(conn, None);
             if self.phase(conn) == Some(Phase::Connecting) {
-                let address = self.ops.targets[target.0 as usize];
+                let address = self.ops.targets[target.0 as usize].address();
                 let end = net.connect(self.id, conn, address, now_ns);
                 self.sockets[conn.index()].end = end;
             }
