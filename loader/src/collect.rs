@@ -1,15 +1,17 @@
 //! Puts what the shards leave behind together into one report.
 
-use std::net::SocketAddr;
 use std::time::Duration;
 
 use ringbench_engine::EngineStats;
 use ringbench_measure::{Counters, Histogram, RateSamples};
 
-use crate::config::Config;
+use crate::config::{Config, OpenLoopConfig, Sharing};
+use crate::ledger::{CloseCause, Closes};
+use crate::pace::{Clock, clamp_ns};
 use crate::report::observed::Observed;
-use crate::report::{EngineCounts, Extent, RunReport, Unanswered};
-use crate::tally::{Ledger, Tally, Trouble};
+use crate::report::{Corrected, EngineCounts, Extent, OpenLoop, RunReport, Unanswered};
+use crate::schedule::Arrival;
+use crate::tally::{Ledger, OpenTally, Tally, Trouble};
 
 /// What one shard leaves behind.
 #[derive(Debug)]
@@ -27,23 +29,36 @@ pub struct Collected {
     pub counters: Counters,
     /// Ledgers, summed up.
     pub ledger: Ledger,
+    /// Why connections ended.
+    pub closes: Closes,
+    /// What open loops measured.
+    pub open_loop: Option<Box<OpenTally>>,
     /// The first thing that went wrong on any shard.
     pub first_trouble: Option<Trouble>,
     latency: Histogram,
     rates: RateSamples,
     engine: EngineStats,
     cpu_ns: Vec<u64>,
+    /// From the start until all connections were open.
+    all_open_ns: Option<u64>,
     duration_ns: u64,
     gave_up: bool,
 }
 
 impl Collected {
-    /// Merges the shards of a run that began at `start_ns`. `latency` holds what they handed over
-    /// before its end.
-    pub fn new(shards: Vec<ShardResult>, start_ns: u64, latency: Histogram) -> Self {
+    /// Merges the shards of a run with this clock. `latency` holds what they handed over before its
+    /// end.
+    pub fn new(shards: Vec<ShardResult>, clock: &Clock, latency: Histogram) -> Self {
+        let started_ns = clock.started_ns().unwrap_or_default();
+        let start_ns = clock.go_ns().unwrap_or(started_ns);
+        // All are open when the last shard's are, so this begins with what changes nothing.
+        let ledger = Ledger { all_open_ns: Some(0), ..Ledger::default() };
         let mut all = Self {
             counters: Counters::default(),
-            ledger: Ledger::default(),
+            ledger,
+            closes: Closes::default(),
+            open_loop: None,
+            all_open_ns: None,
             first_trouble: None,
             latency,
             rates: RateSamples::new(),
@@ -59,6 +74,10 @@ impl Collected {
             all.rates.merge(&tally.rates.finish(ended_ns, tally.counters.requests));
             all.counters.merge(&tally.counters);
             all.ledger.merge(&tally.ledger);
+            all.closes.merge(&tally.closes);
+            if let Some(open_loop) = &tally.open_loop {
+                all.open_loop.get_or_insert_default().merge(open_loop);
+            }
             all.latency.merge(&tally.latency);
             all.engine.merge(&engine);
             all.cpu_ns.push(engine.cpu_ns);
@@ -69,6 +88,8 @@ impl Collected {
                 first_trouble = Some(trouble);
             }
         }
+        let all_open_ns = all.ledger.all_open_ns.filter(|at_ns| *at_ns > 0);
+        all.all_open_ns = all_open_ns.map(|at_ns| at_ns.saturating_sub(started_ns));
         all.first_trouble = first_trouble.map(|(_, trouble)| trouble);
         all
     }
@@ -83,10 +104,17 @@ impl Collected {
         if self.gave_up {
             warnings.push("given up: no response came any more".to_owned());
         }
-        warnings.extend(no_local_port(self.ledger.no_local_port));
+        warnings.extend(no_local_port(self.closes.of(CloseCause::NoLocalPort)));
         // A thread that is not finished with its rings uses some time before and after the run.
         let wall_ns = self.duration_ns.max(1) as f64;
         let share = |cpu_ns: &u64| (*cpu_ns as f64 / wall_ns).min(1.0);
+        let duration_ns = self.duration_ns;
+        let sent = self.ledger.sent;
+        let open_loop = self.open_loop.map(|tally| open_loop(*tally, config, sent, duration_ns));
+        let corrected = config.expected_interval.map(|interval| Corrected {
+            expected_interval_us: interval.as_micros() as u64,
+            latency: self.latency.corrected(clamp_ns(interval)),
+        });
         RunReport {
             url: config.url.as_str().to_owned(),
             started_unix_ms: 0,
@@ -94,8 +122,8 @@ impl Collected {
             shards: config.threads,
             connections_wanted: config.connections as u64,
             connections_peak: self.ledger.peak,
-            all_open_us: None,
-            closes: Vec::new(),
+            all_open_us: self.all_open_ns.map(|ns| ns / 1_000),
+            closes: self.closes.lines(),
             extent: match (config.ending.requests, config.ending.duration) {
                 (Some(requests), None) => Extent::Requests(requests),
                 (Some(requests), Some(time)) => Extent::RequestsWithin(requests, time),
@@ -106,10 +134,10 @@ impl Collected {
             pipeline_depth: config.pipeline,
             requests_per_connection: config.requests_per_connection,
             show_latency: config.latency,
-            show_spectrum: false,
-            show_uncorrected: false,
-            open_loop: None,
-            corrected: None,
+            show_spectrum: config.latency && open_loop.is_some(),
+            show_uncorrected: config.uncorrected,
+            open_loop,
+            corrected,
             notes: notes(&self.ledger, config),
             counters: self.counters,
             unanswered: Unanswered {
@@ -134,7 +162,7 @@ impl Collected {
 
     /// Why the run is a failure, if it is: it has no response, none that is no error, or it waited
     /// for the rest in vain.
-    pub fn failure(&self, address: SocketAddr, timeout: Duration) -> Option<String> {
+    pub fn failure(&self, address: &str, timeout: Duration) -> Option<String> {
         let requests = self.counters.requests;
         let trouble = self.first_trouble.as_ref().map(|trouble| trouble.describe(address, timeout));
         if requests == 0 {
@@ -149,6 +177,39 @@ impl Collected {
             format!("{address} gave nothing but errors: every response has a status above 399")
         })
     }
+}
+
+/// What is reported of an open loop in which `sent` requests left in `duration_ns`.
+fn open_loop(tally: OpenTally, config: &Config, sent: u64, duration_ns: u64) -> OpenLoop {
+    let schedule = config.open_loop.as_ref().map(|open_loop| &open_loop.schedule);
+    let seconds = duration_ns.max(1) as f64 / 1e9;
+    OpenLoop {
+        schedule: config.open_loop.as_ref().map_or_else(String::new, describe),
+        rate_asked: schedule.map_or(0.0, |schedule| schedule.requests_in(duration_ns) / seconds),
+        due: sent + tally.shed + tally.unsent,
+        shed: tally.shed,
+        unsent: tally.unsent,
+        oldest_unsent_us: tally.oldest_unsent_ns / 1_000,
+        waited_for_connection: tally.waited,
+        service_time: tally.service_time,
+        send_lag: tally.send_lag,
+        own_lag: tally.own_lag,
+    }
+}
+
+/// The schedule, for people.
+fn describe(open_loop: &OpenLoopConfig) -> String {
+    let mut text = open_loop.schedule.to_string();
+    if open_loop.arrival == Arrival::Poisson {
+        text += ", Poisson arrivals";
+    }
+    if open_loop.sharing == Sharing::PerConnection {
+        text += ", each connection on its own";
+    }
+    if let Some(deadline) = open_loop.deadline {
+        text = format!("{text}, shed after {deadline:?}");
+    }
+    text
 }
 
 /// A limit of this machine, not of the server: whoever closes first keeps the port, and that is
@@ -173,10 +234,6 @@ fn notes(ledger: &Ledger, config: &Config) -> Vec<String> {
             notes.push(format!("{count} {what}"));
         }
     };
-    note(ledger.closed_by_server, "connections were closed by the server, which it may do");
-    note(ledger.resets, "connections were reset by the server");
-    note(ledger.refused, "connections were refused");
-    note(ledger.connect_timeouts, "connections could not be opened within --timeout");
     note(ledger.lost, "requests went unanswered because their connection ended");
     if config.uring.batch_wait > 1 {
         notes.push(format!(
@@ -205,6 +262,12 @@ mod tests {
         ShardResult { tally, engine: EngineStats { cpu_ns: SECOND / 2, ..EngineStats::default() } }
     }
 
+    fn clock(start_ns: u64) -> Clock {
+        let clock = Clock::new(None);
+        clock.start(start_ns);
+        clock
+    }
+
     fn config(args: &str) -> Config {
         let words = ["ringload"].into_iter().chain(args.split_whitespace());
         Flags::try_parse_from(words).and_then(Flags::config).unwrap()
@@ -215,7 +278,7 @@ mod tests {
         let shards = vec![shard(300, 10 + SECOND), shard(500, 10 + 2 * SECOND)];
         let mut handed_over = Histogram::new();
         handed_over.record(2_000_000);
-        let all = Collected::new(shards, 10, handed_over);
+        let all = Collected::new(shards, &clock(10), handed_over);
         let report = all.report(&config("-t 2 http://h"), false, Vec::new());
         assert_eq!((report.duration_us, report.counters.requests), (2_000_000, 800));
         assert_eq!((report.latency.count(), report.latency.max_ns()), (801, 2_000_000));
@@ -229,9 +292,9 @@ mod tests {
 
     #[test]
     fn the_earliest_trouble_explains_a_run_without_a_response() {
-        let address = "127.0.0.1:1".parse().unwrap();
+        let address = "127.0.0.1:1";
         let failure = |shards| {
-            let all = Collected::new(shards, 0, Histogram::new());
+            let all = Collected::new(shards, &clock(0), Histogram::new());
             all.failure(address, Duration::from_secs(2))
         };
         let (mut late, mut early) = (shard(0, SECOND), shard(0, SECOND));
@@ -246,9 +309,9 @@ mod tests {
 
     #[test]
     fn nothing_but_errors_and_giving_up_are_failures() {
-        let address = "127.0.0.1:1".parse().unwrap();
+        let address = "127.0.0.1:1";
         let failure = |result| {
-            let all = Collected::new(vec![result], 0, Histogram::new());
+            let all = Collected::new(vec![result], &clock(0), Histogram::new());
             all.failure(address, Duration::from_secs(2))
         };
         let mut errors = shard(0, SECOND);
@@ -270,8 +333,9 @@ mod tests {
     #[test]
     fn a_machine_that_runs_out_of_ports_is_told_what_helps() {
         let mut short = shard(1, SECOND);
-        short.tally.ledger.no_local_port = 7;
-        let all = Collected::new(vec![short, shard(1, SECOND)], 0, Histogram::new());
+        let no_port = std::io::Error::from_raw_os_error(99);
+        (0..7).for_each(|_| short.tally.closes.count(CloseCause::NoLocalPort, Some(&no_port)));
+        let all = Collected::new(vec![short, shard(1, SECOND)], &clock(0), Histogram::new());
         let report = all.report(&config("--requests-per-connection 10 http://h"), false, vec![]);
         assert_eq!(report.requests_per_connection, Some(10));
         let [warning] = &report.warnings[..] else { panic!("{:?}", report.warnings) };
@@ -286,7 +350,7 @@ mod tests {
         let mut silent = shard(0, SECOND);
         silent.tally.gave_up = true;
         silent.tally.ledger.lost = 3;
-        let all = Collected::new(vec![silent], 0, Histogram::new());
+        let all = Collected::new(vec![silent], &clock(0), Histogram::new());
         let report =
             all.report(&config("-n 5 --batch-wait 8 http://h"), true, vec!["first".into()]);
         assert_eq!(report.warnings, ["first", "given up: no response came any more"]);

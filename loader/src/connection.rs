@@ -3,10 +3,10 @@
 use ringbench_engine::ConnId;
 use ringbench_http::{
     ClientConn, ClientError, ClientEvent, EofOutcome, HeaderScratch, Limits, RequestKind,
+    ResponseHead,
 };
 
 use crate::opener::Newness;
-use crate::tally::Tally;
 
 /// Memory for the beginnings of responses that a shard keeps, and how large each may be. Beyond
 /// that it goes back, so that one burst of halves does not hold it for the rest of the run.
@@ -28,6 +28,33 @@ pub enum Phase {
     Closing,
 }
 
+/// When the requests that are outstanding on a connection began.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Times {
+    /// When they were due, in an open loop.
+    pub intended_ns: u64,
+    /// When they were handed to the kernel.
+    pub sent_ns: u64,
+    /// Whether they were due before a connection was there for them.
+    pub waited: bool,
+}
+
+/// Who wants to know of responses.
+pub trait Sink {
+    /// A response has begun.
+    fn head(&mut self, head: &ResponseHead<'_, '_>) {
+        let _ = head;
+    }
+
+    /// A piece of its body.
+    fn body(&mut self, bytes: &[u8]) {
+        let _ = bytes;
+    }
+
+    /// It is complete. `times` are those of its request.
+    fn end(&mut self, status: u16, times: Times);
+}
+
 /// The state of one connection, in a dense table.
 #[derive(Debug)]
 pub struct Connection {
@@ -37,11 +64,13 @@ pub struct Connection {
     pub phase: Phase,
     /// Whether it is yet to prove its worth.
     pub newness: Newness,
+    /// Whose turns it takes where each connection has a schedule of its own.
+    pub turn: u32,
     http: ClientConn,
     /// How many more requests it may carry.
     left: u64,
-    /// When the requests that are outstanding were handed to the kernel.
-    sent_ns: u64,
+    /// Of the requests that are outstanding.
+    times: Times,
     /// Of the response that is being read.
     status: u16,
     /// The beginning of a response that has not come as a whole; mostly empty.
@@ -68,9 +97,10 @@ impl Connection {
             id: None,
             phase: Phase::Gone,
             newness: Newness::NOT,
+            turn: 0,
             http: ClientConn::new(),
             left: 0,
-            sent_ns: 0,
+            times: Times::default(),
             status: 0,
             partial: Vec::new(),
         }
@@ -107,15 +137,23 @@ impl Connection {
         }
     }
 
-    /// They are handed to the kernel now.
+    /// They were due at `intended_ns`; `waited` if there was no connection for them then.
     #[inline]
-    pub fn stamp(&mut self, now_ns: u64) {
-        self.sent_ns = now_ns;
+    pub fn due(&mut self, intended_ns: u64, waited: bool) {
+        self.times.intended_ns = intended_ns;
+        self.times.waited = waited;
     }
 
-    /// When the requests that are outstanding were handed to the kernel.
-    pub fn sent_ns(&self) -> u64 {
-        self.sent_ns
+    /// They are handed to the kernel now.
+    #[inline]
+    pub fn stamp(&mut self, now_ns: u64) -> Times {
+        self.times.sent_ns = now_ns;
+        self.times
+    }
+
+    /// When the requests that are outstanding began.
+    pub fn times(&self) -> Times {
+        self.times
     }
 
     /// How many responses are owed.
@@ -131,21 +169,20 @@ impl Connection {
         unanswered
     }
 
-    /// Takes in what was received, at `now_ns`. It is parsed where it lies; only the beginning of
-    /// a response whose rest is still to come is copied, into memory from `spare`.
+    /// Takes in what was received. It is parsed where it lies; only the beginning of a response
+    /// whose rest is still to come is copied, into memory from `spare`.
     #[inline]
     pub fn receive(
         &mut self,
         bytes: &[u8],
         limits: &Limits,
-        now_ns: u64,
-        tally: &mut Tally,
+        sink: &mut impl Sink,
         spare: &mut Vec<Vec<u8>>,
     ) -> Outcome {
         if !self.partial.is_empty() {
-            return self.receive_rest(bytes, limits, now_ns, tally, spare);
+            return self.receive_rest(bytes, limits, sink, spare);
         }
-        let (consumed, outcome) = self.read(bytes, limits, now_ns, tally);
+        let (consumed, outcome) = self.read(bytes, limits, sink);
         if consumed < bytes.len() && outcome == Outcome::Waiting {
             self.partial = spare.pop().unwrap_or_default();
             self.partial.extend_from_slice(&bytes[consumed..]);
@@ -157,13 +194,12 @@ impl Connection {
         &mut self,
         bytes: &[u8],
         limits: &Limits,
-        now_ns: u64,
-        tally: &mut Tally,
+        sink: &mut impl Sink,
         spare: &mut Vec<Vec<u8>>,
     ) -> Outcome {
         let mut input = std::mem::take(&mut self.partial);
         input.extend_from_slice(bytes);
-        let (consumed, outcome) = self.read(&input, limits, now_ns, tally);
+        let (consumed, outcome) = self.read(&input, limits, sink);
         input.drain(..consumed);
         self.partial = input;
         if self.partial.is_empty() || outcome != Outcome::Waiting {
@@ -184,24 +220,22 @@ impl Connection {
 
     /// Reads responses until more bytes are needed; how many bytes were used.
     #[inline]
-    fn read(
-        &mut self,
-        input: &[u8],
-        limits: &Limits,
-        now_ns: u64,
-        tally: &mut Tally,
-    ) -> (usize, Outcome) {
+    fn read(&mut self, input: &[u8], limits: &Limits, sink: &mut impl Sink) -> (usize, Outcome) {
         let mut scratch = HeaderScratch::new();
         let mut consumed = 0;
         loop {
             let step = self.http.next(&input[consumed..], &mut scratch, limits);
             consumed += step.consumed;
             match step.event {
-                ClientEvent::Head(head) => self.status = head.status,
+                ClientEvent::Head(head) => {
+                    self.status = head.status;
+                    sink.head(&head);
+                }
                 // RFC 9110 15.2: an interim response is not the answer, which follows.
-                ClientEvent::Interim(_) | ClientEvent::Body(_) => {}
+                ClientEvent::Interim(_) => {}
+                ClientEvent::Body(bytes) => sink.body(bytes),
                 ClientEvent::End { keep_alive } => {
-                    tally.response(self.status, now_ns.saturating_sub(self.sent_ns));
+                    sink.end(self.status, self.times);
                     if !keep_alive {
                         return (consumed, Outcome::Last);
                     }
@@ -218,10 +252,10 @@ impl Connection {
 
     /// The server will send no more; what that means. A response that ends with its connection is
     /// complete now.
-    pub fn eof(&mut self, now_ns: u64, tally: &mut Tally) -> EofOutcome {
+    pub fn eof(&mut self, sink: &mut impl Sink) -> EofOutcome {
         let outcome = self.http.eof();
         if outcome == EofOutcome::BodyEnd {
-            tally.response(self.status, now_ns.saturating_sub(self.sent_ns));
+            sink.end(self.status, self.times);
         }
         outcome
     }

@@ -165,5 +165,5 @@ impl Closes {
 
 /// The kernel's name for an error.
 fn errno_name(errno: i32) -> String {
-    format!("errno {errno}")
+    ringbench_engine::errno_name(errno).map_or_else(|| format!("errno {errno}"), str::to_owned)
 }

@@ -27,10 +27,13 @@ pub mod ledger;
 pub mod limits;
 pub mod opener;
 pub mod pace;
+pub mod place;
 pub mod plan;
 pub mod progress;
 pub mod report;
 pub mod run;
+pub mod schedule;
+pub mod source;
 pub mod tally;
 pub mod url;
 

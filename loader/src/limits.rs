@@ -2,7 +2,9 @@
 
 use std::fs;
 
-use crate::config::Config;
+use ringbench_engine::Engine;
+
+use crate::config::{Config, Place};
 
 /// Descriptors that a run needs beside its connections, generously.
 const OTHER_DESCRIPTORS: u64 = 64;
@@ -31,34 +33,40 @@ impl SystemLimits {
     }
 
     /// What stands in the way of the connections asked for; each says what would help.
-    pub fn warnings(&self, config: &Config) -> Vec<String> {
+    /// Ports are counted for each of so many `sources`.
+    pub fn warnings(&self, config: &Config, sources: usize) -> Vec<String> {
         let (connections, threads) = (config.connections as u64, config.threads as u64);
+        let direct = config.uring.direct_descriptors && config.engine != Engine::Epoll;
         let mut warnings = Vec::new();
         // Each ring has a table of its own; ordinary descriptors are the whole process's.
-        let (wanted, room) = if config.uring.direct_descriptors {
+        let (wanted, room) = if direct {
             (connections.div_ceil(threads), self.open_files)
         } else {
             (connections, self.open_files.saturating_sub(OTHER_DESCRIPTORS))
         };
         if wanted > room {
-            let whose = if config.uring.direct_descriptors { " per thread" } else { "" };
+            let whose = if direct { " per thread" } else { "" };
             warnings.push(format!(
                 "-c {connections} is more than the limit on open files allows, {room}{whose}: \
                  raise it (ulimit -Hn){}",
-                if config.uring.direct_descriptors { " or use more threads (-t)" } else { "" },
+                if direct { " or use more threads (-t)" } else { "" },
             ));
         }
-        let ports = self.local_ports.unwrap_or(u64::MAX);
+        let is_tcp = !matches!(config.connect.place, Place::Unix(_));
+        let of_each = self.local_ports.filter(|_| is_tcp).unwrap_or(u64::MAX);
+        let ports = of_each.saturating_mul(sources.max(1) as u64);
         if connections > ports {
             warnings.push(format!(
                 "-c {connections} is more than there are local ports, {ports}: widen \
-                 net.ipv4.ip_local_port_range"
+                 net.ipv4.ip_local_port_range (sysctl -w net.ipv4.ip_local_port_range='1024 65535') or \
+                 connect from more addresses (--source)"
             ));
         } else if connections > ports / 2 {
             // The kernel tries the ports of one parity first, all of them.
             warnings.push(format!(
                 "-c {connections} is more than half of the local ports, {ports}: past that each \
-                 connect takes the kernel milliseconds; widen net.ipv4.ip_local_port_range"
+                 connect takes the kernel milliseconds; widen net.ipv4.ip_local_port_range or connect \
+                 from more addresses (--source)"
             ));
         }
         // No core is in the list twice.
@@ -89,7 +97,8 @@ mod tests {
     fn warnings(args: &str, open_files: u64) -> Vec<String> {
         let words = ["ringload", "http://h"].into_iter().chain(args.split_whitespace());
         let config = Flags::try_parse_from(words).and_then(Flags::config).unwrap();
-        SystemLimits { open_files, local_ports: Some(64_512), cores: 2 }.warnings(&config)
+        SystemLimits { open_files, local_ports: Some(64_512), cores: 2 }
+            .warnings(&config, config.connect.sources.len())
     }
 
     #[test]
@@ -124,6 +133,8 @@ mod tests {
         let said = warnings("-c 64513", 100_000);
         assert!(said[0].contains("64512") && said[0].contains("ip_local_port_range"), "{said:?}");
         assert_eq!(said.len(), 1);
+        assert_eq!(warnings("-c 64513 --source 127.0.0.2-127.0.0.4", 100_000), [""; 0]);
+        assert_eq!(warnings("-c 64513 --unix /run/x", 100_000), [""; 0]);
     }
 
     #[test]

@@ -20,7 +20,7 @@ const SIGNALLED: i32 = 128;
 
 fn main() -> ExitCode {
     let flags = Flags::parse();
-    let format = flags.format;
+    let format = flags.output.format;
     let config = flags.config().unwrap_or_else(|error| error.exit());
     match load(&config, format) {
         Ok(code) => code,

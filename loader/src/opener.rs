@@ -20,6 +20,9 @@ const PAUSE_NS: u64 = 10_000_000;
 /// The pause is doubled at most this often: 640 ms.
 const DOUBLINGS: u32 = 6;
 
+/// The share of a throttle that may be caught up on when a turn came late.
+const SAVED_UP_NS: f64 = 1e8;
+
 /// Marks a connection as new since a certain tick.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Newness(u32);
@@ -38,6 +41,7 @@ impl Newness {
 /// Decides when a shard opens its next connection. Time is an argument.
 #[derive(Debug)]
 pub struct Opener {
+    connections: usize,
     missing: usize,
     connecting: usize,
     new: usize,
@@ -45,12 +49,53 @@ pub struct Opener {
     limit: usize,
     failures: u32,
     pause_until_ns: u64,
+    /// How fast connections may be started, where that was asked for.
+    throttle: Option<Throttle>,
+}
+
+/// A bound on how many connections are started per second.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Throttle {
+    /// Nanoseconds from one start to the next.
+    every_ns: f64,
+    /// Whether it holds only for the first connections.
+    first_only: bool,
+    /// When the next may be started.
+    next_ns: Option<f64>,
+    /// How many it has let through.
+    started: usize,
+}
+
+impl Throttle {
+    /// At most so many connections per second; `first_only` leaves those that replace others alone.
+    pub fn new(per_sec: f64, first_only: bool) -> Self {
+        Self { every_ns: 1e9 / per_sec, first_only, next_ns: None, started: 0 }
+    }
+
+    /// How many may be started now.
+    fn allows(&self, now_ns: u64, connections: usize) -> usize {
+        if self.first_only && self.started >= connections {
+            return usize::MAX;
+        }
+        let late_ns = self.next_ns.map_or(0.0, |next_ns| now_ns as f64 - next_ns);
+        if late_ns < 0.0 { 0 } else { (late_ns / self.every_ns) as usize + 1 }
+    }
+
+    /// So many were started.
+    fn take(&mut self, count: usize, now_ns: u64) {
+        self.started += count;
+        // What was not used is not saved up for a rush later.
+        let from_ns = self.next_ns.unwrap_or(now_ns as f64).max(now_ns as f64 - SAVED_UP_NS);
+        self.next_ns = Some(from_ns + self.every_ns * count as f64);
+    }
 }
 
 impl Opener {
     /// For a shard, one of `shards`, that is to have `connections`.
-    pub fn new(connections: usize, shards: usize) -> Self {
+    pub fn new(connections: usize, shards: usize, throttle: Option<Throttle>) -> Self {
         Self {
+            connections,
+            throttle,
             missing: connections,
             connecting: 0,
             new: 0,
@@ -67,9 +112,19 @@ impl Opener {
         self.missing > 0
     }
 
+    /// Whether all connections are open.
+    pub fn is_complete(&self) -> bool {
+        self.missing == 0 && self.connecting == 0
+    }
+
     /// How many connections to start now, once per turn of the loop; they count as started.
     pub fn start(&mut self, now_ns: u64) -> usize {
         let started = self.startable(now_ns).min(STARTED_PER_TURN);
+        if let Some(throttle) = &mut self.throttle
+            && started > 0
+        {
+            throttle.take(started, now_ns);
+        }
         self.missing -= started;
         self.connecting += started;
         started
@@ -82,6 +137,12 @@ impl Opener {
         if is_pausing {
             return Some(self.pause_until_ns);
         }
+        if let Some(throttle) = self.throttle
+            && self.missing > 0
+            && throttle.allows(now_ns, self.connections) == 0
+        {
+            return throttle.next_ns.map(|next_ns| next_ns.ceil() as u64);
+        }
         (self.startable(now_ns) > 0).then_some(now_ns)
     }
 
@@ -90,7 +151,9 @@ impl Opener {
             return 0;
         }
         let limit = (self.limit >> self.failures).max(1);
-        self.missing.min(limit.saturating_sub(self.connecting + self.new))
+        let allowed =
+            self.throttle.map_or(usize::MAX, |throttle| throttle.allows(now_ns, self.connections));
+        self.missing.min(limit.saturating_sub(self.connecting + self.new)).min(allowed)
     }
 
     /// One that was started is established.
@@ -157,7 +220,7 @@ mod tests {
 
     #[test]
     fn a_turn_starts_a_few_only() {
-        let mut opener = Opener::new(1_000, 1);
+        let mut opener = Opener::new(1_000, 1, None);
         assert_eq!(opener.start(0), STARTED_PER_TURN);
         assert_eq!(opener.next_start_ns(7), Some(7), "and the next turn comes at once");
         assert_eq!(start_all(&mut opener, 0), NEW_TOTAL - STARTED_PER_TURN);
@@ -166,14 +229,44 @@ mod tests {
 
     #[test]
     fn few_connections_are_opened_at_once() {
-        let mut opener = Opener::new(10, 1);
+        let mut opener = Opener::new(10, 1, None);
         assert_eq!(start_all(&mut opener, 0), 10);
         assert!(!opener.is_missing_any());
     }
 
     #[test]
+    fn a_throttle_is_kept_to() {
+        let every_ns = 10_000_000;
+        let mut opener = Opener::new(5, 1, Some(Throttle::new(100.0, false)));
+        let mut now_ns = 1_000;
+        for opened in 1..=5 {
+            assert_eq!(opener.start(now_ns), 1, "{opened}");
+            assert_eq!(opener.start(now_ns), 0);
+            let next_ns = opener.next_start_ns(now_ns);
+            assert_eq!(next_ns, (opened < 5).then_some(now_ns + every_ns));
+            now_ns += every_ns;
+        }
+        (0..5).for_each(|_| _ = opener.connected());
+        opener.gone(Newness::NOT, now_ns);
+        opener.gone(Newness::NOT, now_ns);
+        assert_eq!(opener.start(now_ns), 1, "replacements are bound by it, too");
+        assert_eq!(opener.start(now_ns + every_ns), 1);
+    }
+
+    #[test]
+    fn a_ramp_up_is_of_the_first_connections_only() {
+        let mut opener = Opener::new(2, 1, Some(Throttle::new(1.0, true)));
+        assert_eq!((opener.start(0), opener.start(0), opener.start(1_000_000_000)), (1, 0, 1));
+        opener.connected();
+        opener.connected();
+        opener.gone(Newness::NOT, 1_000_000_001);
+        opener.gone(Newness::NOT, 1_000_000_001);
+        assert_eq!(opener.start(1_000_000_001), 2);
+    }
+
+    #[test]
     fn many_are_opened_as_the_server_answers() {
-        let mut opener = Opener::new(20_000, 2);
+        let mut opener = Opener::new(20_000, 2, None);
         assert_eq!(start_all(&mut opener, 0), NEW_TOTAL / 2);
         let newness: Vec<_> = (0..100).map(|_| opener.connected()).collect();
         assert_eq!(start_all(&mut opener, 0), 0, "connected, but not accepted for sure");
@@ -183,7 +276,7 @@ mod tests {
 
     #[test]
     fn a_server_that_is_slow_to_answer_gets_more_at_each_tick() {
-        let mut opener = Opener::new(1_000, 1);
+        let mut opener = Opener::new(1_000, 1, None);
         assert_eq!(start_all(&mut opener, 0), NEW_TOTAL);
         let newness: Vec<_> = (0..NEW_TOTAL).map(|_| opener.connected()).collect();
         opener.tick();
@@ -194,7 +287,7 @@ mod tests {
 
     #[test]
     fn failures_slow_it_down_and_a_response_ends_that() {
-        let mut opener = Opener::new(100, 1);
+        let mut opener = Opener::new(100, 1, None);
         assert_eq!(start_all(&mut opener, 0), 100);
         (0..100).for_each(|_| opener.not_connected(5));
         assert_eq!(opener.next_start_ns(5), Some(5 + PAUSE_NS));
@@ -219,7 +312,7 @@ mod tests {
 
     #[test]
     fn only_connections_that_never_answered_are_failures() {
-        let mut opener = Opener::new(2, 1);
+        let mut opener = Opener::new(2, 1, None);
         assert_eq!(start_all(&mut opener, 0), 2);
         let (first, second) = (opener.connected(), opener.connected());
         opener.proven(first);

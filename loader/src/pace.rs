@@ -1,9 +1,11 @@
 //! When to send: the run's clock and, for each shard, how much it may still send.
 //!
-//! This is the closed loop: a connection sends as soon as what it sent before is answered, so the
-//! only questions left are when the run is over and whether there is anything left to send.
+//! In a closed loop a connection sends as soon as what it sent before is answered, so the only
+//! questions left are when the run is over and whether there is anything left to send. When the
+//! requests of an open loop are due is [`schedule`](crate::schedule)'s.
 
 use std::sync::OnceLock;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use crate::config::Ending;
@@ -15,24 +17,53 @@ pub fn share(total: u64, shards: usize, shard: usize) -> u64 {
     total / shards + u64::from(shard < total % shards)
 }
 
-/// When the run began and when it is to end, the same for all shards. It begins when the first
-/// shard does, so that setting up rings is not part of the run; opening connections is, as in wrk.
+/// When the run began and when it is to end, the same for all shards.
+///
+/// It begins when the first shard does, so that setting up rings is not part of the run. In a closed
+/// loop opening connections is part of it, as in wrk. The schedule of an open loop begins when all
+/// connections are open: what was due before could only wait, and would be blamed on the server.
 #[derive(Debug)]
 pub struct Clock {
     start_ns: OnceLock<u64>,
     duration_ns: Option<u64>,
+    /// Of an open loop: when its schedule begins.
+    go_ns: OnceLock<u64>,
+    /// Of an open loop: shards whose connections are not all open.
+    waiting: AtomicUsize,
+    shards: usize,
+    is_open_loop: bool,
 }
 
 impl Clock {
-    /// A clock that has not started.
+    /// How long after the last shard is ready the schedule begins: all have looked at the clock by
+    /// then.
+    const NOTICE_NS: u64 = 150_000_000;
+
+    /// A clock that has not started, for a closed loop.
     pub fn new(duration: Option<Duration>) -> Self {
-        let duration_ns = duration.map(clamp_ns);
-        Self { start_ns: OnceLock::new(), duration_ns }
+        Self {
+            start_ns: OnceLock::new(),
+            duration_ns: duration.map(clamp_ns),
+            go_ns: OnceLock::new(),
+            waiting: AtomicUsize::new(0),
+            shards: 1,
+            is_open_loop: false,
+        }
+    }
+
+    /// One for an open loop on so many shards.
+    pub fn for_open_loop(duration: Option<Duration>, shards: usize) -> Self {
+        let waiting = AtomicUsize::new(shards);
+        Self { waiting, shards, is_open_loop: true, ..Self::new(duration) }
     }
 
     /// Starts the clock at `now_ns`, unless another shard has; the moment at which it started.
     pub fn start(&self, now_ns: u64) -> u64 {
-        *self.start_ns.get_or_init(|| now_ns)
+        let start_ns = *self.start_ns.get_or_init(|| now_ns);
+        if !self.is_open_loop {
+            self.go_ns.get_or_init(|| start_ns);
+        }
+        start_ns
     }
 
     /// When it started, if it has.
@@ -40,9 +71,27 @@ impl Clock {
         self.start_ns.get().copied()
     }
 
+    /// A shard has all its connections. To be called once by each.
+    pub fn ready(&self, now_ns: u64) {
+        if self.waiting.fetch_sub(1, Ordering::Relaxed) == 1 {
+            self.go(now_ns);
+        }
+    }
+
+    /// The schedule begins, whether all are ready or not.
+    pub fn go(&self, now_ns: u64) {
+        let notice_ns = if self.shards > 1 { Self::NOTICE_NS } else { 0 };
+        self.go_ns.get_or_init(|| now_ns + notice_ns);
+    }
+
+    /// When requests may begin to leave, if that is known.
+    pub fn go_ns(&self) -> Option<u64> {
+        self.go_ns.get().copied()
+    }
+
     /// When the run is over, if time is to end it and it has begun.
     pub fn end_ns(&self) -> Option<u64> {
-        Some(self.started_ns()?.saturating_add(self.duration_ns?))
+        Some(self.go_ns()?.saturating_add(self.duration_ns?))
     }
 }
 
@@ -84,6 +133,11 @@ impl Budget {
     #[inline]
     pub fn is_empty(&self) -> bool {
         self.left == 0
+    }
+
+    /// How many requests may still be sent.
+    pub fn left(&self) -> u64 {
+        self.left
     }
 
     /// How many responses end the run, if their number is to end it.
@@ -154,6 +208,23 @@ mod tests {
         let longest = Clock::new(Some(Duration::MAX));
         longest.start(5);
         assert_eq!(longest.end_ns(), Some(u64::MAX));
+    }
+
+    #[test]
+    fn an_open_loop_begins_when_the_last_shard_is_ready() {
+        let clock = Clock::for_open_loop(Some(Duration::from_secs(2)), 2);
+        clock.start(5);
+        clock.ready(7);
+        assert_eq!((clock.go_ns(), clock.end_ns()), (None, None));
+        clock.ready(9);
+        let go_ns = 9 + Clock::NOTICE_NS;
+        assert_eq!((clock.go_ns(), clock.end_ns()), (Some(go_ns), Some(go_ns + 2_000_000_000)));
+        clock.go(1_000);
+        assert_eq!(clock.go_ns(), Some(go_ns), "once only");
+        let alone = Clock::for_open_loop(None, 1);
+        alone.start(5);
+        alone.go(8);
+        assert_eq!(alone.go_ns(), Some(8));
     }
 
     #[test]

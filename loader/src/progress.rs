@@ -19,6 +19,7 @@ pub struct Progress {
     by_requests: bool,
     format: Format,
     header_due: bool,
+    shows_intervals: bool,
 }
 
 impl Progress {
@@ -40,6 +41,7 @@ impl Progress {
             by_requests: config.ending.requests.is_some(),
             format,
             header_due: true,
+            shows_intervals: config.interval.is_some(),
         }
     }
 
@@ -51,7 +53,11 @@ impl Progress {
                 self.bar.set_position(if self.by_requests { counters.requests } else { done });
                 self.bar.set_message(standing(*elapsed, counters));
             }
-            News::Interval(interval) => self.write_interval(interval),
+            News::Interval(interval) => {
+                if self.shows_intervals {
+                    self.write_interval(interval);
+                }
+            }
         }
     }
 

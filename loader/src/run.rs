@@ -1,13 +1,11 @@
 //! A run from its start to its report: finds the server, starts the shards, watches them.
 
-use std::io;
-use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
-use ringbench_engine::{Engine, EngineConfig, EngineError, ShardControl, Shards};
+use ringbench_engine::{EngineConfig, EngineError, EngineReport, ShardControl, Shards, Target};
 use ringbench_measure::Counters;
 
 use crate::collect::{Collected, ShardResult};
@@ -15,11 +13,10 @@ use crate::config::Config;
 use crate::handler::{Load, Shared};
 use crate::intervals::{Assembler, Message};
 use crate::limits::SystemLimits;
+use crate::place::{PlaceError, Server};
 use crate::plan::{Plan, PlanError};
 use crate::report::RunReport;
 use crate::report::interval::Interval;
-use crate::tally::{cannot_connect, reason};
-use crate::url::Url;
 
 /// How often somebody who watches hears of a run.
 const WATCH_EVERY: Duration = Duration::from_millis(100);
@@ -32,22 +29,9 @@ pub enum RunError {
     /// The request cannot be made as asked for.
     #[error(transparent)]
     Plan(#[from] PlanError),
-    /// The host's name has no address.
-    #[error("cannot resolve the host `{host}`: {}", reason(source))]
-    Resolve {
-        /// The name.
-        host: String,
-        /// The resolver's answer.
-        source: io::Error,
-    },
-    /// Nobody can be reached at any of the host's addresses.
-    #[error("{}", cannot_connect(*address, source))]
-    Unreachable {
-        /// The first address.
-        address: SocketAddr,
-        /// Why not.
-        source: io::Error,
-    },
+    /// There is no server.
+    #[error(transparent)]
+    Place(#[from] PlaceError),
     /// A shard could not be started or failed.
     #[error(transparent)]
     Engine(#[from] EngineError),
@@ -92,7 +76,8 @@ pub fn run(config: &Config) -> Result<RunReport, RunError> {
 pub struct Prepared {
     config: Config,
     plan: Plan,
-    address: SocketAddr,
+    server: Server,
+    targets: Vec<Target>,
     warnings: Vec<String>,
 }
 
@@ -104,9 +89,10 @@ impl Prepared {
     /// When the host has no address, or none that takes a connection.
     pub fn new(config: &Config) -> Result<Self, RunError> {
         let plan = Plan::new(config)?;
-        let address = find_server(&config.url, config.timeout)?;
-        let warnings = SystemLimits::raise_and_read().warnings(config);
-        Ok(Self { config: config.clone(), plan, address, warnings })
+        let server = Server::find(&config.url, &config.connect, config.timeout)?;
+        let targets = server.targets(&config.connect.sources)?;
+        let warnings = SystemLimits::raise_and_read().warnings(config, targets.len());
+        Ok(Self { config: config.clone(), plan, server, targets, warnings })
     }
 
     /// What should be known before the run begins; it will stand in the report, too.
@@ -120,10 +106,10 @@ impl Prepared {
     ///
     /// When a shard cannot be set up.
     pub fn start(self) -> Result<Run, RunError> {
-        let Self { config, plan, address, warnings } = self;
-        let shared = Arc::new(Shared::new(&config, plan, address));
+        let Self { config, plan, server, targets, mut warnings } = self;
+        let shared = Arc::new(Shared::new(&config, plan, targets));
         let mut engine = EngineConfig {
-            engine: Engine::Uring,
+            engine: config.engine,
             shards: config.threads,
             cores: config.cores.clone(),
             thread_name: "ringload",
@@ -137,26 +123,28 @@ impl Prepared {
         let shards = ringbench_engine::start(&engine, Vec::new(), move |shard| {
             Load::new(Arc::clone(&for_shards), shard, sender.clone())
         })?;
+        let EngineReport { engine, fallback, .. } = shards.report();
+        if let Some(why) = fallback {
+            warnings.push(format!("on {engine}, as io_uring cannot be used: {why}"));
+        }
         let stopper = Stopper { controls: shards.controls(), stopped: Arc::default() };
-        Ok(Run { config, address, warnings, shared, shards, messages, stopper })
+        Ok(Run {
+            config,
+            server,
+            warnings,
+            shared,
+            shards,
+            messages,
+            stopper,
+            started_unix_ms: unix_ms(),
+        })
     }
 }
 
-/// The first of the host's addresses that takes a connection.
-fn find_server(url: &Url, timeout: Duration) -> Result<SocketAddr, RunError> {
-    let unresolved = |source| RunError::Resolve { host: url.host().to_owned(), source };
-    let addresses = url.resolve().map_err(unresolved)?;
-    let mut failed = None;
-    for address in addresses {
-        match TcpStream::connect_timeout(&address, timeout) {
-            Ok(_) => return Ok(address),
-            Err(source) => {
-                failed.get_or_insert(RunError::Unreachable { address, source });
-            }
-        }
-    }
-    let none = || unresolved(io::Error::other("the name has no address"));
-    Err(failed.unwrap_or_else(none))
+/// Milliseconds since 1970.
+fn unix_ms() -> u64 {
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+    since.map_or(0, |since| since.as_millis() as u64)
 }
 
 /// Ends a run early, from any thread.
@@ -178,8 +166,9 @@ impl Stopper {
 #[derive(Debug)]
 pub struct Run {
     config: Config,
-    address: SocketAddr,
+    server: Server,
     warnings: Vec<String>,
+    started_unix_ms: u64,
     shared: Arc<Shared>,
     shards: Shards<Load>,
     messages: Receiver<Message>,
@@ -198,7 +187,7 @@ impl Run {
     ///
     /// When a shard failed.
     pub fn finish(self, mut watch: impl FnMut(News)) -> Result<Outcome, RunError> {
-        let every_ns = self.config.interval.map_or(u64::MAX, crate::pace::clamp_ns);
+        let every_ns = self.config.keep_every.map_or(u64::MAX, crate::pace::clamp_ns);
         let mut assembler = Assembler::new(self.config.threads, every_ns);
         loop {
             match self.messages.recv_timeout(WATCH_EVERY) {
@@ -210,16 +199,18 @@ impl Run {
                 Err(RecvTimeoutError::Disconnected) => break,
             }
         }
+        let engine_name = self.shards.report().engine.to_string();
         let finished = self.shards.join()?;
         let results = finished
             .into_iter()
             .map(|shard| ShardResult { tally: shard.handler.into_tally(), engine: shard.stats })
             .collect();
-        let start_ns = self.shared.clock().started_ns().unwrap_or_default();
-        let collected = Collected::new(results, start_ns, assembler.latency);
-        let failure = collected.failure(self.address, self.config.timeout);
+        let collected = Collected::new(results, self.shared.clock(), assembler.latency);
+        let failure = collected.failure(&self.server.to_string(), self.config.timeout);
         let interrupted = self.stopper.stopped.load(Ordering::Relaxed);
-        let report = collected.report(&self.config, interrupted, self.warnings);
+        let mut report = collected.report(&self.config, interrupted, self.warnings);
+        report.engine_name = engine_name;
+        report.started_unix_ms = self.started_unix_ms;
         Ok(Outcome { report, failure })
     }
 
@@ -228,7 +219,7 @@ impl Run {
         for published in self.shared.published() {
             counters.merge(&published.snapshot());
         }
-        let start_ns = self.shared.clock().started_ns();
+        let start_ns = self.shared.clock().go_ns();
         let elapsed_ns =
             start_ns.map_or(0, |start| ringbench_engine::now_ns().saturating_sub(start));
         News::Standing { elapsed: Duration::from_nanos(elapsed_ns), counters }

@@ -1,11 +1,14 @@
 //! What a shard writes down: its own histogram and counters, merged with the others' at the end.
 
+use std::fmt;
 use std::io;
-use std::net::SocketAddr;
 use std::time::Duration;
 
 use ringbench_http::ClientError;
 use ringbench_measure::{Counters, Histogram, RateSampler};
+
+use crate::connection::{Sink, Times};
+use crate::ledger::Closes;
 
 /// All that one shard has measured.
 #[derive(Debug)]
@@ -14,8 +17,12 @@ pub struct Tally {
     pub latency: Histogram,
     /// What is counted in every load generator.
     pub counters: Counters,
-    /// What became of connections and requests.
+    /// What became of requests.
     pub ledger: Ledger,
+    /// What became of connections.
+    pub closes: Closes,
+    /// What an open loop measures beside latencies.
+    pub open_loop: Option<Box<OpenTally>>,
     /// The "Req/Sec" row.
     pub rates: RateSampler,
     /// When the shard was done; `None` if it never was.
@@ -26,22 +33,59 @@ pub struct Tally {
     pub gave_up: bool,
 }
 
-/// What became of connections and of requests that were not answered. Requests: all that were sent
-/// are answered, timed out, lost or in flight.
+/// What an open loop measures beside latencies, which are response times there.
+#[derive(Debug, Default)]
+pub struct OpenTally {
+    /// From the actual send to the end of the response.
+    pub service_time: Histogram,
+    /// From the intended start to the actual send.
+    pub send_lag: Histogram,
+    /// The same of requests for which a connection was there when they were due.
+    pub own_lag: Histogram,
+    /// Requests that were never sent, as their deadline had passed.
+    pub shed: u64,
+    /// Requests for which no connection was there when they were due.
+    pub waited: u64,
+    /// Requests that were due at the end of the run and had not been sent.
+    pub unsent: u64,
+    /// How long the oldest of them had been waiting.
+    pub oldest_unsent_ns: u64,
+}
+
+impl OpenTally {
+    /// A burst of `requests` is handed to the kernel.
+    #[inline]
+    pub fn sent(&mut self, times: Times, requests: u32) {
+        let lag_ns = times.sent_ns.saturating_sub(times.intended_ns);
+        let requests = u64::from(requests);
+        self.send_lag.record_n(lag_ns, requests);
+        if times.waited {
+            self.waited += requests;
+        } else {
+            self.own_lag.record_n(lag_ns, requests);
+        }
+    }
+
+    /// Adds all of `other`. Of the oldest requests the older one counts.
+    pub fn merge(&mut self, other: &Self) {
+        self.service_time.merge(&other.service_time);
+        self.send_lag.merge(&other.send_lag);
+        self.own_lag.merge(&other.own_lag);
+        self.shed += other.shed;
+        self.waited += other.waited;
+        self.unsent += other.unsent;
+        self.oldest_unsent_ns = self.oldest_unsent_ns.max(other.oldest_unsent_ns);
+    }
+}
+
+/// What became of requests that were not answered. All that were sent are answered, timed out, lost
+/// or in flight.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Ledger {
     /// The most connections that were open at once.
     pub peak: u64,
-    /// Connections that the server ended without fault: announced, or while nothing was asked.
-    pub closed_by_server: u64,
-    /// Connections that were reset by the server.
-    pub resets: u64,
-    /// Connections that were refused.
-    pub refused: u64,
-    /// Connections for which there was no local port.
-    pub no_local_port: u64,
-    /// Connections that did not come to be in time.
-    pub connect_timeouts: u64,
+    /// When the shard had all its connections open for the first time.
+    pub all_open_ns: Option<u64>,
     /// Requests handed over for sending.
     pub sent: u64,
     /// Requests that went down with their connection.
@@ -54,18 +98,37 @@ pub struct Ledger {
 
 impl Ledger {
     /// Adds all of `other`. Peaks add up: under load all shards are at theirs together. Of the
-    /// oldest requests the older one counts.
+    /// oldest requests the older one counts, and all are open when the last shard's are.
     pub fn merge(&mut self, other: &Self) {
         self.peak += other.peak;
-        self.closed_by_server += other.closed_by_server;
-        self.resets += other.resets;
-        self.refused += other.refused;
-        self.no_local_port += other.no_local_port;
-        self.connect_timeouts += other.connect_timeouts;
+        self.all_open_ns = self.all_open_ns.zip(other.all_open_ns).map(|(a, b)| a.max(b));
         self.sent += other.sent;
         self.lost += other.lost;
         self.in_flight += other.in_flight;
         self.oldest_in_flight_ns = self.oldest_in_flight_ns.max(other.oldest_in_flight_ns);
+    }
+}
+
+/// Writes responses into a tally: the time from when their request was sent, and in an open loop
+/// from when it was due.
+pub struct Recorder<'t> {
+    /// Where to.
+    pub tally: &'t mut Tally,
+    /// When the bytes that are being read were picked up.
+    pub now_ns: u64,
+}
+
+impl Sink for Recorder<'_> {
+    #[inline]
+    fn end(&mut self, status: u16, times: Times) {
+        let service_ns = self.now_ns.saturating_sub(times.sent_ns);
+        match &mut self.tally.open_loop {
+            None => self.tally.response(status, service_ns),
+            Some(open_loop) => {
+                open_loop.service_time.record(service_ns);
+                self.tally.response(status, self.now_ns.saturating_sub(times.intended_ns));
+            }
+        }
     }
 }
 
@@ -90,7 +153,7 @@ pub enum Trouble {
 
 impl Trouble {
     /// What happened, for people.
-    pub fn describe(&self, address: SocketAddr, timeout: Duration) -> String {
+    pub fn describe(&self, address: &str, timeout: Duration) -> String {
         match self {
             Self::Connect(error) => cannot_connect(address, error),
             Self::ConnectTimeout => {
@@ -108,7 +171,7 @@ impl Trouble {
 }
 
 /// Says that there is no connection to `address`, why, and what would help.
-pub fn cannot_connect(address: SocketAddr, error: &io::Error) -> String {
+pub fn cannot_connect(address: impl fmt::Display, error: &io::Error) -> String {
     let hint = match error.kind() {
         io::ErrorKind::AddrNotAvailable => {
             " (no local port is free: widen net.ipv4.ip_local_port_range, lower -c, or give \
@@ -134,6 +197,8 @@ impl Tally {
             latency: Histogram::new(),
             counters: Counters::default(),
             ledger: Ledger::default(),
+            closes: Closes::new(),
+            open_loop: None,
             rates: RateSampler::new(0),
             ended_ns: None,
             first_trouble: None,
@@ -192,7 +257,7 @@ mod tests {
 
     #[test]
     fn troubles_read_well() {
-        let address = "127.0.0.1:1".parse().unwrap();
+        let address = "127.0.0.1:1";
         let text = |trouble: Trouble| trouble.describe(address, Duration::from_secs(2));
         let refused = io::Error::from_raw_os_error(111);
         assert_eq!(

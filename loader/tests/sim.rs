@@ -14,8 +14,11 @@ use ringbench_http::{
 use ringload::collect::{Collected, ShardResult};
 use ringload::handler::{Load, Shared};
 use ringload::intervals::{Assembler, Message};
+use ringload::ledger::CloseCause;
+use ringload::pace::Clock;
 use ringload::plan::Plan;
-use ringload::tally::Tally;
+use ringload::schedule::Arrival;
+use ringload::tally::{OpenTally, Tally};
 use ringload::{Config, Flags};
 
 const ADDRESS: &str = "10.0.0.1:80";
@@ -205,7 +208,7 @@ impl World {
         let words = ["ringload", url.as_str()].into_iter().chain(args.split_whitespace());
         let config = Flags::try_parse_from(words).and_then(Flags::config).expect("good flags");
         let plan = Plan::new(&config).expect("a request");
-        let shared = Arc::new(Shared::new(&config, plan, address()));
+        let shared = Arc::new(Shared::new(&config, plan, vec![address().into()]));
         let mut sim = Sim::new(options);
         let server = server.map(|site| sim.add_server(address(), site));
         let (sender, messages) = channel();
@@ -224,6 +227,7 @@ impl World {
             assert_eq!(self.sim.connections(shard), 0, "a leak");
             self.check_books(self.sim.handler(shard).tally());
         }
+        self.check_schedule();
         assert!(self.totals().peak <= self.config.connections as u64, "more than were asked for");
         if let Some(server) = self.server {
             assert_eq!(self.sim.connections(server), 0, "the server was left with connections");
@@ -248,8 +252,13 @@ impl World {
         let left = counters.opened - counters.closed;
         assert!(left <= ledger.peak, "{counters:?} {ledger:?}");
         assert!(ledger.in_flight > 0 || ledger.oldest_in_flight_ns == 0, "{ledger:?}");
+        let is_open_loop = tally.open_loop.is_some();
         let oldest_ns = self.config.timeout.as_nanos() as u64 + 200 * MS;
-        assert!(ledger.oldest_in_flight_ns <= oldest_ns, "no time-out came in between");
+        // What an open loop sent late is older than that.
+        assert!(
+            is_open_loop || ledger.oldest_in_flight_ns <= oldest_ns,
+            "no time-out came in between"
+        );
         assert!(counters.reconnects <= counters.opened);
         assert_eq!(counters.status_classes.iter().sum::<u64>(), counters.requests);
         let request_len = format!("GET / HTTP/1.1\r\nHost: {ADDRESS}\r\n\r\n").len() as u64;
@@ -257,8 +266,52 @@ impl World {
         if !tally.latency.is_empty() {
             assert!(tally.latency.min_ns() > 0, "an answer before its request was sent");
             let longest = self.config.timeout.as_nanos() as u64 + 200 * MS;
-            assert!(tally.latency.max_ns() <= longest, "no time-out came in between");
+            let measured =
+                tally.open_loop.as_ref().map_or(&tally.latency, |open| &open.service_time);
+            assert!(measured.max_ns() <= longest, "no time-out came in between");
         }
+        if let Some(open_loop) = &tally.open_loop {
+            self.check_open_loop(tally, open_loop);
+        }
+    }
+
+    /// Each request that was due left, was shed, or is known to have waited.
+    fn check_open_loop(&self, tally: &Tally, open_loop: &OpenTally) {
+        let (counters, ledger) = (&tally.counters, &tally.ledger);
+        assert_eq!(open_loop.service_time.count(), counters.requests);
+        // What is written to a connection that ends in the same batch does not leave any more.
+        let left = open_loop.send_lag.count();
+        assert!((ledger.sent - ledger.lost..=ledger.sent).contains(&left), "{left} {ledger:?}");
+        assert_eq!(open_loop.own_lag.count() + open_loop.waited, left);
+        assert!(open_loop.unsent > 0 || open_loop.oldest_unsent_ns == 0);
+        let config = self.config.open_loop.as_ref().expect("it was asked for");
+        assert!(config.deadline.is_some() || open_loop.shed == 0, "{open_loop:?}");
+        if let (Some(deadline), false) = (config.deadline, open_loop.send_lag.is_empty()) {
+            // What is not too late when it is written may leave a little later.
+            let latest_ns = deadline.as_nanos() as u64 + 10 * MS;
+            assert!(open_loop.send_lag.max_ns() <= latest_ns, "{}", open_loop.send_lag.max_ns());
+        }
+    }
+
+    /// Over all shards, what was due by the closed form is what was counted.
+    fn check_schedule(&self) {
+        let Some(config) = &self.config.open_loop else { return };
+        let Some(go_ns) = self.shared.clock().go_ns() else { return };
+        if config.arrival == Arrival::Poisson || self.config.ending.requests.is_some() {
+            return;
+        }
+        let tallies = self.shards.iter().map(|&shard| self.sim.handler(shard).tally());
+        let (mut counted, mut fewest, mut most) = (0, 0.0, 0.0);
+        let shards = self.shards.len() as f64;
+        for tally in tallies {
+            let open_loop = tally.open_loop.as_ref().expect("an open loop");
+            counted += tally.ledger.sent + open_loop.shed + open_loop.unsent;
+            let length_ns = tally.ended_ns.expect("it ended").saturating_sub(go_ns);
+            let due = config.schedule.requests_in(length_ns) / shards;
+            fewest += due - f64::from(self.config.pipeline) - 1.0;
+            most += due + f64::from(self.config.pipeline) + 1.0;
+        }
+        assert!((fewest..=most).contains(&(counted as f64)), "{counted}: {fewest} to {most}");
     }
 
     /// Requests that the server read on each connection that brought it any.
@@ -303,6 +356,7 @@ struct Totals {
     in_flight: u64,
     lost: u64,
     timeouts: u64,
+    shed: u64,
     connect_errors: u64,
     socket_errors: u64,
     gave_up: bool,
@@ -316,11 +370,12 @@ impl Totals {
             requests: counters.requests,
             opened: counters.opened,
             reconnects: counters.reconnects,
-            closed_by_server: ledger.closed_by_server,
+            closed_by_server: tally.closes.of(CloseCause::ServerClosed),
             peak: ledger.peak,
             in_flight: ledger.in_flight,
             lost: ledger.lost,
             timeouts: counters.errors.timeout,
+            shed: tally.open_loop.as_ref().map_or(0, |open_loop| open_loop.shed),
             connect_errors: counters.errors.connect,
             socket_errors: counters.errors.socket(),
             gave_up: tally.gave_up,
@@ -337,10 +392,26 @@ impl Totals {
         self.in_flight += other.in_flight;
         self.lost += other.lost;
         self.timeouts += other.timeouts;
+        self.shed += other.shed;
         self.connect_errors += other.connect_errors;
         self.socket_errors += other.socket_errors;
         self.gave_up |= other.gave_up;
     }
+}
+
+/// Flags of an open loop.
+fn draw_open_loop(rng: &mut Rng) -> String {
+    let rate = |rng: &mut Rng| 50 + rng.size(20_000);
+    let mut args = match rng.below(3) {
+        0 => format!(" -R {}", rate(rng)),
+        1 => format!(" --stages 10ms@{},5ms@0,20ms@{}-{}", rate(rng), rate(rng), rate(rng)),
+        _ => format!(" --stages 30ms@{}-{}", rate(rng), rate(rng)),
+    };
+    args += ["", " --arrival poisson", " --schedule per-connection"][rng.below(3) as usize];
+    if rng.chance(0.3) {
+        args.extend([" --deadline ".to_owned(), rng.size(30).to_string(), "ms".to_owned()]);
+    }
+    args
 }
 
 /// A command line and a server from a seed.
@@ -364,6 +435,12 @@ fn draw(seed: u64) -> (String, Manners) {
     if rng.chance(0.4) {
         args.extend([" --requests-per-connection ".to_owned(), rng.size(40).to_string()]);
     }
+    if rng.chance(0.4) {
+        args += &draw_open_loop(&mut rng);
+    }
+    if rng.chance(0.2) {
+        args += [" --connect-rate 300", " --ramp-up 20ms"][rng.below(2) as usize];
+    }
     (args, Manners::draw(&mut rng))
 }
 
@@ -372,6 +449,7 @@ fn the_books_balance_whatever_happens() {
     let (mut runs, mut spent, mut seen) = (0, 0, Totals::default());
     for seed in seeds(2_500) {
         let (args, manners) = draw(seed);
+        eprintln!("{seed}: {args}");
         let site = Site::new(manners, Rng::new(seed));
         let mut world = World::new(SimOptions::rough(seed), &args, Some(site));
         world.run();
@@ -380,7 +458,13 @@ fn the_books_balance_whatever_happens() {
         let ending = world.config.ending;
         match (ending.requests, ending.duration) {
             (Some(requests), None) if !totals.gave_up => {
-                assert_eq!(totals.requests, requests, "exactly -n: {args}");
+                // In an open loop each request is sent once, whatever becomes of it.
+                let failed = world
+                    .config
+                    .open_loop
+                    .as_ref()
+                    .map_or(0, |_| totals.timeouts + totals.lost + totals.shed);
+                assert_eq!(totals.requests + failed, requests, "exactly -n: {args}");
             }
             (Some(requests), _) => assert!(totals.requests <= requests, "at most -n: {args}"),
             _ => {}
@@ -487,12 +571,13 @@ fn a_dead_port_is_knocked_at_a_few_times_a_second() {
         let mut copy = Tally::new();
         copy.counters = tally.counters;
         let refused = std::io::Error::from(std::io::ErrorKind::ConnectionRefused);
-        assert!(tally.ledger.refused == tally.counters.errors.connect);
+        assert!(tally.closes.of(CloseCause::Refused) == tally.counters.errors.connect);
         copy.first_trouble = Some((0, ringload::tally::Trouble::Connect(refused)));
         ShardResult { tally: copy, engine: *world.sim.stats(shard) }
     });
-    let all = Collected::new(results.collect(), 0, ringbench_measure::Histogram::new());
-    let failure = all.failure(address(), world.config.timeout).expect("nothing was answered");
+    let all =
+        Collected::new(results.collect(), &Clock::new(None), ringbench_measure::Histogram::new());
+    let failure = all.failure(ADDRESS, world.config.timeout).expect("nothing was answered");
     assert_eq!(failure, "cannot connect to 10.0.0.1:80: connection refused");
 }
 

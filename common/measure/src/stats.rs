@@ -35,6 +35,20 @@ impl Moments {
         self.sum_squares = self.sum_squares.saturating_add(wide * wide);
     }
 
+    /// Takes one value in, so many times.
+    #[inline]
+    pub fn record_n(&mut self, value: u64, times: u64) {
+        if times == 0 {
+            return;
+        }
+        let (wide, many) = (u128::from(value), u128::from(times));
+        self.count += times;
+        self.min = self.min.min(value);
+        self.max = self.max.max(value);
+        self.sum += wide * many;
+        self.sum_squares = self.sum_squares.saturating_add((wide * wide).saturating_mul(many));
+    }
+
     /// Takes in all that `other` has seen.
     pub fn merge(&mut self, other: &Self) {
         self.count += other.count;

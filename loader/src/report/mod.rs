@@ -108,7 +108,7 @@ pub struct OpenLoop {
     pub own_lag: Histogram,
 }
 
-/// HdrHistogram's correction of a closed loop for coordinated omission: a guess at what was not
+/// `HdrHistogram`'s correction of a closed loop for coordinated omission: a guess at what was not
 /// measured, never the default.
 #[derive(Clone, Debug)]
 pub struct Corrected {

@@ -1,62 +1,73 @@
-//! The closed loop on one shard: opens connections, sends, measures, reopens what is lost.
+//! A shard's part in a run: opens connections, sends, measures, reopens what is lost.
 //!
-//! How one request goes: `Load::send` appends it to the shard's output and notes the connection;
+//! How one request goes: `Load::write` appends it to the shard's output and notes the connection;
 //! `submitting` stamps all connections that wrote in this batch, right before the kernel gets it;
 //! `received` parses the response where it lies and records the time since the stamp. On that way
 //! nothing is allocated, locked or asked of a clock; everything else is done at the alarm.
 //!
+//! | module | what it does |
+//! |---|---|
+//! | this | the calls of the engine |
+//! | [`open_loop`] | sends requests when they are due |
+//! | [`ends`] | what comes of connections that end |
+//!
 //! With pipelining a burst of requests leaves in one send, and the next when all of it is answered,
 //! as in wrk. The requests of a burst share their stamp; each has a latency of its own.
 
-use std::io::{self, ErrorKind};
-use std::net::SocketAddr;
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::mpsc::Sender;
 use std::time::Duration;
 
-use ringbench_engine::{CloseReason, ConnId, Control, Handler, Ops, TargetId};
+use ringbench_engine::{CloseReason, ConnId, Control, Handler, Ops, Target, TargetId};
 use ringbench_http::{EofOutcome, Limits};
 use ringbench_measure::{RateSampler, SharedCounters};
 
-use crate::config::{Config, Ending};
+use self::open_loop::OpenLoop;
+use crate::config::Config;
 use crate::connection::{Connection, Outcome, Phase};
 use crate::intervals::{Message, Reporter};
-use crate::opener::Opener;
+use crate::opener::{Opener, Throttle};
 use crate::pace::{Budget, Clock, Patience, clamp_ns, share};
 use crate::plan::Plan;
-use crate::tally::{Tally, Trouble};
+use crate::source::Source;
+use crate::tally::{Recorder, Tally, Trouble};
+
+mod ends;
+mod open_loop;
 
 /// How often a shard publishes its counters and samples its rate.
 const TICK_NS: u64 = RateSampler::SLICE_NS;
+
+/// How long an open loop waits for its connections, beside the time that was given for opening
+/// them.
+const OPENING_TIME: Duration = Duration::from_secs(30);
 
 /// What all shards of a run share. Nobody writes to it while they run, except that each shard
 /// publishes its counters into a block of its own.
 #[derive(Debug)]
 pub struct Shared {
-    plan: Plan,
-    address: SocketAddr,
-    connections: usize,
-    pipeline: u32,
-    timeout: Duration,
-    ending: Ending,
-    interval_ns: Option<u64>,
+    config: Config,
+    plan: Arc<Plan>,
+    /// Where connections lead, in turn: one for each local address that they come from.
+    targets: Vec<Target>,
     clock: Clock,
     published: Vec<SharedCounters>,
 }
 
 impl Shared {
-    /// For a run that sends `plan` to `address`.
-    pub fn new(config: &Config, plan: Plan, address: SocketAddr) -> Self {
+    /// For a run that sends `plan` to `targets`, which are not empty.
+    pub fn new(config: &Config, plan: Plan, targets: Vec<Target>) -> Self {
+        let duration = config.ending.duration;
         Self {
-            plan,
-            address,
-            connections: config.connections,
-            pipeline: config.pipeline,
-            timeout: config.timeout,
-            ending: config.ending,
-            interval_ns: config.interval.map(clamp_ns),
-            clock: Clock::new(config.ending.duration),
+            plan: Arc::new(plan),
+            targets,
+            clock: match &config.open_loop {
+                None => Clock::new(duration),
+                Some(_) => Clock::for_open_loop(duration, config.threads),
+            },
             published: (0..config.threads).map(|_| SharedCounters::new()).collect(),
+            config: config.clone(),
         }
     }
 
@@ -76,14 +87,21 @@ impl Shared {
 pub struct Load {
     shared: Arc<Shared>,
     shard: usize,
-    target: Option<TargetId>,
+    targets: Vec<TargetId>,
+    next_target: usize,
     timeout_ns: u64,
     limits: Limits,
+    source: Source,
+    /// Requests that leave together.
+    burst: u32,
+    /// Requests that a connection carries before it is closed and replaced.
+    per_connection: u64,
+    open_loop: Option<OpenLoop>,
     conns: Vec<Connection>,
     /// Indices of the connections that wrote in this batch.
     wrote: Vec<u32>,
-    /// Connections for which there was nothing left to send.
-    idle: Vec<ConnId>,
+    /// Connections for which there was nothing to send. Some may have ended since.
+    idle: VecDeque<ConnId>,
     /// Memory for the beginnings of responses.
     spare: Vec<Vec<u8>>,
     opener: Opener,
@@ -102,22 +120,40 @@ pub struct Load {
 impl Load {
     /// The part of `shard` in a run; what it has to say meanwhile goes to `messages`.
     pub fn new(run: Arc<Shared>, shard: usize, messages: Sender<Message>) -> Self {
-        let count = run.published.len();
-        let connections = share(run.connections as u64, count, shard) as usize;
+        let (config, count) = (&run.config, run.published.len());
+        let connections = share(config.connections as u64, count, shard) as usize;
+        let per_connection = run.plan.per_connection();
+        let burst = per_connection.min(config.pipeline.into()) as u32;
+        let per_connection = match config.open_loop {
+            None => per_connection,
+            // A burst is due as a whole, so it is not cut short for what is left of a connection.
+            Some(_) => per_connection - per_connection % u64::from(burst),
+        };
+        let open_loop = config.open_loop.as_ref().map(|open_loop| {
+            OpenLoop::new(open_loop, (shard, count), connections, burst, config.seed)
+        });
+        let mut tally = Tally::new();
+        tally.open_loop = open_loop.as_ref().map(|_| Box::default());
         Self {
             shard,
-            target: None,
-            timeout_ns: clamp_ns(run.timeout),
+            targets: Vec::new(),
+            // Shards begin at different ones.
+            next_target: shard,
+            timeout_ns: clamp_ns(config.timeout),
             limits: Limits::client(),
+            source: Source::Fixed(Arc::clone(&run.plan)),
+            burst,
+            per_connection,
+            open_loop,
             conns: Vec::with_capacity(connections),
             wrote: Vec::with_capacity(connections),
-            idle: Vec::new(),
+            idle: VecDeque::with_capacity(connections),
             spare: Vec::new(),
-            opener: Opener::new(connections, count),
-            budget: Budget::new(run.ending, count, shard),
-            patience: Patience::new(run.ending, run.timeout),
-            reporter: Reporter::new(shard, messages, run.interval_ns),
-            tally: Tally::new(),
+            opener: Opener::new(connections, count, throttle(config, count)),
+            budget: Budget::new(config.ending, count, shard),
+            patience: Patience::new(config.ending, config.timeout),
+            reporter: Reporter::new(shard, messages, config.keep_every.map(clamp_ns)),
+            tally,
             open: 0,
             ended: 0,
             next_tick_ns: 0,
@@ -136,52 +172,57 @@ impl Load {
         self.tally
     }
 
-    /// Sends the next burst, if anything is left to send.
+    /// The connection can take a request: its first, or the one after those that are answered.
     #[inline]
-    fn send(&mut self, ops: &mut Ops, id: ConnId) {
-        let wanted = self.conns[id.index()].room_for(self.shared.pipeline);
-        let requests = self.budget.take(wanted);
+    fn next(&mut self, ops: &mut Ops, id: ConnId) {
+        match self.open_loop {
+            None => self.write(ops, id, self.burst),
+            Some(_) => self.free(ops, id),
+        }
+    }
+
+    /// Writes a burst of up to `wanted` requests, if anything is left to send.
+    #[inline]
+    fn write(&mut self, ops: &mut Ops, id: ConnId, wanted: u32) {
+        let requests = self.budget.take(self.conns[id.index()].room_for(wanted));
         if requests == 0 {
             return self.rest(ops, id);
         }
-        let bytes = self.shared.plan.requests(requests);
-        ops.output(id).extend_from_slice(bytes);
+        let (out, conn) = (ops.output(id), &mut self.conns[id.index()]);
+        let before = out.len();
+        self.source.write(requests, out, |count, kind| conn.sent(count, kind));
+        self.tally.counters.bytes_written += (out.len() - before) as u64;
         ops.set_deadline(id, ops.now_ns().saturating_add(self.timeout_ns));
-        self.conns[id.index()].sent(requests, self.shared.plan.kind());
         self.wrote.push(id.index() as u32);
         self.tally.ledger.sent += u64::from(requests);
-        self.tally.counters.bytes_written += bytes.len() as u64;
     }
 
     /// Nothing is left to send on this connection: the run is over, or others are still waiting.
     fn rest(&mut self, ops: &mut Ops, id: ConnId) {
         ops.clear_deadline(id);
-        self.idle.push(id);
+        self.idle.push_back(id);
         self.finish_if_complete(ops);
     }
 
     /// Requests were lost and have come back into the budget: idle connections send them.
     fn wake_idle(&mut self, ops: &mut Ops) {
         while !self.budget.is_empty()
-            && let Some(id) = self.idle.pop()
+            && let Some(id) = self.pop_idle()
         {
-            let conn = &self.conns[id.index()];
-            if conn.phase == Phase::Open && conn.id == Some(id) && conn.unanswered() == 0 {
-                self.send(ops, id);
-            }
+            self.write(ops, id, self.burst);
         }
     }
 
     fn open_missing(&mut self, ops: &mut Ops) {
-        let Some(target) = self.target else { return };
         let now_ns = ops.now_ns();
         let count = if self.has_use_for_more() { self.opener.start(now_ns) } else { 0 };
         for _ in 0..count {
-            let id = ops.connect(target);
+            let id = ops.connect(self.targets[self.next_target % self.targets.len()]);
+            self.next_target += 1;
             if self.conns.len() <= id.index() {
                 self.conns.resize_with(id.index() + 1, Connection::vacant);
             }
-            self.conns[id.index()].occupy(id, self.shared.plan.per_connection());
+            self.conns[id.index()].occupy(id, self.per_connection);
             ops.set_deadline(id, now_ns.saturating_add(self.timeout_ns));
         }
         if self.next_start_ns(now_ns).is_some() {
@@ -199,110 +240,22 @@ impl Load {
         self.has_use_for_more().then(|| self.opener.next_start_ns(now_ns)).flatten()
     }
 
-    fn set_alarm(&self, ops: &mut Ops) {
+    /// When this shard has to be woken next.
+    fn set_alarm(&mut self, ops: &mut Ops) {
+        let has_idle = self.open_loop.is_some() && self.has_idle() && !self.budget.is_empty();
+        let due_ns = match &self.open_loop {
+            Some(open_loop) if !open_loop.is_started() => self.shared.clock.go_ns(),
+            Some(open_loop) => open_loop.next_ns(has_idle),
+            None => None,
+        };
         let times = [
             Some(self.next_tick_ns),
             Some(self.reporter.next_ns()),
             self.shared.clock.end_ns(),
             self.next_start_ns(ops.now_ns()),
+            due_ns,
         ];
         ops.set_alarm(times.into_iter().flatten().min());
-    }
-
-    /// The connection's requests will not be answered: they go back into the budget. How many
-    /// there were.
-    fn take_unanswered(&mut self, id: ConnId) -> u32 {
-        let unanswered = self.conns[id.index()].forget_unanswered();
-        self.budget.give_back(unanswered);
-        unanswered
-    }
-
-    /// Ends a connection because of what happened to it.
-    fn fail(&mut self, ops: &mut Ops, id: ConnId, trouble: Trouble) {
-        let unanswered = self.take_unanswered(id);
-        self.tally.trouble(ops.now_ns(), trouble, unanswered);
-        self.conns[id.index()].phase = Phase::Closing;
-        ops.abort(id);
-        // What broke the rules may have come after the last response.
-        self.finish_if_complete(ops);
-    }
-
-    /// The connection has ended without fault, because all its requests are answered or by the
-    /// server's wish, who may do that: what is unanswered is lost, but no error.
-    fn close(&mut self, ops: &mut Ops, id: ConnId) {
-        let unanswered = self.take_unanswered(id);
-        let is_done = self.conns[id.index()].is_spent() && unanswered == 0;
-        self.tally.ledger.lost += u64::from(unanswered);
-        self.tally.ledger.closed_by_server += u64::from(!is_done);
-        self.conns[id.index()].phase = Phase::Closing;
-        ops.close(id);
-        self.finish_if_complete(ops);
-    }
-
-    /// A connection could not be made.
-    fn not_connected(&mut self, now_ns: u64, trouble: Trouble) {
-        match &trouble {
-            Trouble::Connect(error) if error.kind() == ErrorKind::ConnectionRefused => {
-                self.tally.ledger.refused += 1;
-            }
-            Trouble::Connect(error) if error.kind() == ErrorKind::AddrNotAvailable => {
-                self.tally.ledger.no_local_port += 1;
-            }
-            Trouble::ConnectTimeout => self.tally.ledger.connect_timeouts += 1,
-            _ => {}
-        }
-        self.tally.trouble(now_ns, trouble, 0);
-        self.opener.not_connected(now_ns);
-    }
-
-    /// An open connection broke.
-    fn broken(
-        &mut self,
-        now_ns: u64,
-        id: ConnId,
-        error: io::Error,
-        wrap: fn(io::Error) -> Trouble,
-    ) {
-        self.tally.ledger.resets += u64::from(error.kind() == ErrorKind::ConnectionReset);
-        let unanswered = self.take_unanswered(id);
-        // Where nothing was asked, nothing is lost.
-        if unanswered > 0 {
-            self.tally.trouble(now_ns, wrap(error), unanswered);
-        }
-    }
-
-    /// The connection has completed its first response.
-    #[cold]
-    fn prove(&mut self, id: ConnId) {
-        let newness = std::mem::take(&mut self.conns[id.index()].newness);
-        self.opener.proven(newness);
-    }
-
-    fn finish_if_complete(&mut self, ops: &mut Ops) {
-        if self.budget.total() == Some(self.tally.counters.requests) {
-            self.finish(ops);
-        }
-    }
-
-    /// Ends the shard's part. Requests that are in flight are neither counted nor errors, but how
-    /// long the oldest of them has waited is kept: the latencies know nothing of it.
-    fn finish(&mut self, ops: &mut Ops) {
-        if std::mem::replace(&mut self.over, true) {
-            return;
-        }
-        let now_ns = ops.now_ns();
-        // What was written in this batch has not waited at all.
-        self.submitting(now_ns);
-        let ledger = &mut self.tally.ledger;
-        for conn in self.conns.iter().filter(|conn| conn.unanswered() > 0) {
-            ledger.in_flight += u64::from(conn.unanswered());
-            ledger.oldest_in_flight_ns =
-                ledger.oldest_in_flight_ns.max(now_ns.saturating_sub(conn.sent_ns()));
-        }
-        self.tally.ended_ns = Some(now_ns);
-        self.publish();
-        self.reporter.done();
-        ops.stop();
     }
 
     fn publish(&self) {
@@ -314,20 +267,63 @@ impl Load {
         self.tally.rates.observe(now_ns, self.tally.counters.requests);
         self.opener.tick();
         self.publish();
+        self.go_in_any_case(now_ns);
     }
+
+    /// The load begins: what is measured counts from `start_ns`.
+    fn begin(&mut self, start_ns: u64) {
+        self.reporter.start(start_ns);
+        self.tally.rates = RateSampler::new(start_ns);
+        self.next_tick_ns = start_ns + TICK_NS;
+        if let Some(patience) = &mut self.patience {
+            patience.start(start_ns);
+        }
+    }
+
+    /// The shard has all its connections for the first time.
+    fn all_are_open(&mut self, ops: &mut Ops) {
+        self.tally.ledger.all_open_ns = Some(ops.now_ns());
+        if self.open_loop.is_some() {
+            self.shared.clock.ready(ops.now_ns());
+            self.start_schedule(ops);
+        }
+    }
+
+    /// A schedule does not wait for connections for ever.
+    fn go_in_any_case(&self, now_ns: u64) {
+        let config = &self.shared.config;
+        if self.open_loop.is_none() || self.shared.clock.go_ns().is_some() {
+            return;
+        }
+        let opening = config.connect.rate.map(|rate| config.connections as f64 / rate);
+        let opening = opening.map_or(Duration::ZERO, Duration::from_secs_f64);
+        let allowed = opening.max(config.connect.ramp_up.unwrap_or_default()) + OPENING_TIME;
+        let start_ns = self.shared.clock.started_ns().unwrap_or(now_ns);
+        if now_ns.saturating_sub(start_ns) > clamp_ns(allowed.max(config.timeout)) {
+            self.shared.clock.go(now_ns);
+        }
+    }
+}
+
+/// How fast one of `shards` may open connections, if that is bounded.
+fn throttle(config: &Config, shards: usize) -> Option<Throttle> {
+    let of_shard = |per_sec: f64| per_sec / shards as f64;
+    let ramp_up = config.connect.ramp_up.map(|time| config.connections as f64 / time.as_secs_f64());
+    let rate = config.connect.rate.map(|rate| Throttle::new(of_shard(rate), false));
+    rate.or_else(|| ramp_up.map(|rate| Throttle::new(of_shard(rate), true)))
 }
 
 impl Handler for Load {
     fn started(&mut self, ops: &mut Ops) {
         let now_ns = ops.now_ns();
         let start_ns = self.shared.clock.start(now_ns);
-        self.reporter.start(start_ns);
         self.tally.rates = RateSampler::new(now_ns);
         self.next_tick_ns = now_ns + TICK_NS;
-        if let Some(patience) = &mut self.patience {
-            patience.start(now_ns);
+        if self.open_loop.is_none() {
+            self.begin(start_ns);
+            self.tally.rates = RateSampler::new(now_ns);
         }
-        self.target = Some(ops.add_target(self.shared.address));
+        self.targets = self.shared.targets.iter().map(|to| ops.add_target(to.clone())).collect();
         self.set_alarm(ops);
         // A shard whose share of the requests is none is done already.
         self.finish_if_complete(ops);
@@ -347,7 +343,13 @@ impl Handler for Load {
         }
         self.open += 1;
         self.tally.ledger.peak = self.tally.ledger.peak.max(self.open);
-        self.send(ops, id);
+        if let Some(turn) = self.open_loop.as_mut().and_then(|open_loop| open_loop.take_turn(id)) {
+            self.conns[id.index()].turn = turn;
+        }
+        if self.tally.ledger.all_open_ns.is_none() && self.opener.is_complete() {
+            self.all_are_open(ops);
+        }
+        self.next(ops, id);
     }
 
     #[inline]
@@ -358,15 +360,15 @@ impl Handler for Load {
         let conn = &mut self.conns[id.index()];
         let answered = self.tally.counters.requests;
         self.tally.counters.bytes_read += bytes.len() as u64;
-        let outcome =
-            conn.receive(bytes, &self.limits, ops.now_ns(), &mut self.tally, &mut self.spare);
+        let mut recorder = Recorder { tally: &mut self.tally, now_ns: ops.now_ns() };
+        let outcome = conn.receive(bytes, &self.limits, &mut recorder, &mut self.spare);
         if conn.newness.is_new() && self.tally.counters.requests > answered {
             self.prove(id);
         }
         match outcome {
             Outcome::Waiting => {}
             Outcome::Answered if self.conns[id.index()].is_spent() => self.close(ops, id),
-            Outcome::Answered => self.send(ops, id),
+            Outcome::Answered => self.next(ops, id),
             Outcome::Last => self.close(ops, id),
             Outcome::Malformed(error) => self.fail(ops, id, Trouble::Malformed(error)),
         }
@@ -378,7 +380,7 @@ impl Handler for Load {
         }
         let conn = &mut self.conns[id.index()];
         let is_new = conn.newness.is_new();
-        match conn.eof(ops.now_ns(), &mut self.tally) {
+        match conn.eof(&mut Recorder { tally: &mut self.tally, now_ns: ops.now_ns() }) {
             EofOutcome::Clean => self.close(ops, id),
             EofOutcome::BodyEnd => {
                 if is_new {
@@ -407,38 +409,10 @@ impl Handler for Load {
     }
 
     fn closed(&mut self, ops: &mut Ops, id: ConnId, why: CloseReason) {
-        let now_ns = ops.now_ns();
         if matches!(why, CloseReason::Stopped) {
             self.finish(ops);
         }
-        let conn = &mut self.conns[id.index()];
-        let phase = std::mem::replace(&mut conn.phase, Phase::Gone);
-        let newness = std::mem::take(&mut conn.newness);
-        conn.release(&mut self.spare);
-        let was_open = matches!(phase, Phase::Open | Phase::Closing);
-        if was_open {
-            self.open -= 1;
-        }
-        // What the end of the run closes tells nothing of the server.
-        if self.over {
-            return;
-        }
-        self.tally.counters.closed += u64::from(was_open);
-        match why {
-            CloseReason::ConnectFailed(error) => {
-                self.not_connected(now_ns, Trouble::Connect(error));
-            }
-            CloseReason::ReceiveFailed(error) => self.broken(now_ns, id, error, Trouble::Receive),
-            CloseReason::SendFailed(error) => self.broken(now_ns, id, error, Trouble::Send),
-            CloseReason::Local | CloseReason::Stopped if phase == Phase::Abandoned => {
-                self.not_connected(now_ns, Trouble::ConnectTimeout);
-            }
-            CloseReason::Local | CloseReason::Stopped => {}
-        }
-        if was_open {
-            self.ended += 1;
-            self.opener.gone(newness, now_ns);
-        }
+        self.gone(ops, id, why);
     }
 
     fn alarm(&mut self, ops: &mut Ops) {
@@ -452,6 +426,12 @@ impl Handler for Load {
             self.tick(now_ns);
         }
         let requests = self.tally.counters.requests;
+        let open_loop = self.open_loop.as_ref();
+        let is_on_time = open_loop.is_some_and(|open_loop| open_loop.is_on_time(now_ns));
+        if let Some(patience) = self.patience.as_mut().filter(|_| is_on_time) {
+            // Nothing is owed to the schedule: it is no wonder that nothing comes.
+            patience.start(now_ns);
+        }
         let time_is_up = self.shared.clock.end_ns().is_some_and(|end_ns| now_ns >= end_ns);
         if self.patience.as_mut().is_some_and(|patience| patience.is_over(now_ns, requests)) {
             self.tally.gave_up = true;
@@ -459,6 +439,8 @@ impl Handler for Load {
         if time_is_up || self.tally.gave_up {
             return self.finish(ops);
         }
+        self.start_schedule(ops);
+        self.send_due(ops, false);
         self.set_alarm(ops);
     }
 
@@ -476,7 +458,10 @@ impl Handler for Load {
         if self.opener.is_missing_any() {
             self.open_missing(ops);
         }
-        if !self.idle.is_empty() {
+        if self.open_loop.is_some() {
+            // Connections that became idle in this batch may send what is due next.
+            self.set_alarm(ops);
+        } else if !self.idle.is_empty() {
             self.wake_idle(ops);
         }
     }
@@ -484,7 +469,11 @@ impl Handler for Load {
     #[inline]
     fn submitting(&mut self, now_ns: u64) {
         for index in self.wrote.drain(..) {
-            self.conns[index as usize].stamp(now_ns);
+            let conn = &mut self.conns[index as usize];
+            let times = conn.stamp(now_ns);
+            if let Some(open_loop) = &mut self.tally.open_loop {
+                open_loop.sent(times, conn.unanswered());
+            }
         }
     }
 }

@@ -1,0 +1,84 @@
+//! Flags of what is told of a run, during and after it.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::ValueEnum;
+
+use super::parse::parse_interval;
+
+/// What is told of a run.
+#[derive(Clone, Debug, clap::Args)]
+#[command(next_help_heading = "Output")]
+pub struct OutputFlags {
+    /// Show the distribution of latencies; in an open loop with all its percentiles, as wrk2 does.
+    #[arg(short = 'L', long)]
+    pub latency: bool,
+
+    /// In an open loop, also show the distribution as a closed loop would have seen it: from the
+    /// actual send.
+    #[arg(short = 'U', long = "u_latency", visible_alias = "uncorrected")]
+    pub uncorrected: bool,
+
+    /// The report's format on stdout.
+    #[arg(long, value_enum, value_name = "FORMAT", default_value_t = Format::Text)]
+    pub format: Format,
+
+    /// Write a line on stderr at this interval, such as 1s.
+    #[arg(long, value_name = "TIME", value_parser = parse_interval)]
+    pub interval: Option<Duration>,
+
+    /// Draw no progress bar; without a terminal on stderr there is none anyway.
+    #[arg(long)]
+    pub no_progress: bool,
+
+    /// Also write the report as JSON to this file.
+    #[arg(long, value_name = "FILE")]
+    pub json: Option<PathBuf>,
+
+    /// Also write the report as one HTML page, with charts.
+    #[arg(long, value_name = "FILE")]
+    pub html: Option<PathBuf>,
+
+    /// Write figures of each interval (1s unless --interval says otherwise) as CSV.
+    #[arg(long, value_name = "FILE")]
+    pub csv: Option<PathBuf>,
+
+    /// Write the latency distribution as a table of percentiles, as `HdrHistogram` does.
+    #[arg(long, value_name = "FILE")]
+    pub hgrm: Option<PathBuf>,
+
+    /// Write an HDR histogram log (V2) with a histogram per interval.
+    #[arg(long, value_name = "FILE")]
+    pub hlog: Option<PathBuf>,
+
+    /// Write figures for Prometheus' textfile collector.
+    #[arg(long, value_name = "FILE")]
+    pub prometheus: Option<PathBuf>,
+
+    /// The server's process, for what it uses during the run [default: whoever listens at the URL's
+    /// address, if that is this machine].
+    #[arg(long, value_name = "PID", value_parser = clap::value_parser!(u32).range(1..))]
+    pub server_pid: Option<u32>,
+}
+
+/// How the report is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// wrk's layout, followed by what Ringbench adds.
+    Text,
+    /// One JSON object.
+    Json,
+}
+
+/// How often figures are kept for reports that show a run in time.
+const KEEP_EVERY: Duration = Duration::from_secs(1);
+
+impl OutputFlags {
+    /// How often figures of the run are kept, if anything shows them.
+    pub(super) fn keep_every(&self) -> Option<Duration> {
+        let files = [&self.json, &self.html, &self.csv, &self.hlog];
+        let wanted = files.into_iter().any(Option::is_some);
+        self.interval.or(wanted.then_some(KEEP_EVERY))
+    }
+}
