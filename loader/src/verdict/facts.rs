@@ -1,5 +1,7 @@
 //! What a verdict rests on: each question that a rule asks of a report, with its threshold.
 
+use std::fmt::Write as _;
+
 use ringbench_measure::Histogram;
 use ringbench_measure::units::duration_us;
 
@@ -92,8 +94,8 @@ impl<'a> Facts<'a> {
         }
         // Where there are no more cores than the load itself has to run on, this says that the
         // server left none of them to it.
-        let allowed = server.allowed_cores as f64;
-        (allowed > 0.0 && cores >= BUSY_CORE_SHARE * allowed).then(|| {
+        let allowed = server.allowed_cores;
+        (allowed > 0 && cores >= BUSY_CORE_SHARE * allowed as f64).then(|| {
             format!("it used {cores:.2} of the {} that it may run on", cores_text(allowed))
         })
     }
@@ -268,7 +270,7 @@ impl<'a> Facts<'a> {
         );
         if self.report.counters.requests > 0 {
             let us = server.cpu_ns as f64 / 1e3 / self.report.counters.requests as f64;
-            line.push_str(&format!("; {us:.2} us of CPU per response"));
+            let _ = write!(line, "; {us:.2} us of CPU per response");
         }
         lines.push(line);
         lines.extend(self.server_starved());
@@ -279,10 +281,10 @@ impl<'a> Facts<'a> {
             let mut line = format!(
                 "{} of the time of {} was idle",
                 percent(machine.idle),
-                cores_text(machine.cores as f64)
+                cores_text(machine.cores)
             );
             if machine.softirq > NOTABLE_SOFTIRQ_SHARE {
-                line.push_str(&format!(", {} in soft interrupts", percent(machine.softirq)));
+                let _ = write!(line, ", {} in soft interrupts", percent(machine.softirq));
             }
             lines.push(line);
             if machine.steal > NOTABLE_STEAL_SHARE {
@@ -308,8 +310,8 @@ fn starved_shard(share: f64) -> String {
     format!("one of ringload's shards was ready but had no core for {} of the run", percent(share))
 }
 
-fn cores_text(cores: f64) -> String {
-    format!("{cores:.0} core{}", if cores == 1.0 { "" } else { "s" })
+fn cores_text(cores: u64) -> String {
+    format!("{cores} core{}", if cores == 1 { "" } else { "s" })
 }
 
 fn largest(shares: &[f64]) -> Option<f64> {

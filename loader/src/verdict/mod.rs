@@ -117,8 +117,8 @@ struct Found {
     line: String,
 }
 
-fn seen(limit: Limit, line: String) -> Option<Found> {
-    Some(Found { limit, sure: true, line })
+fn seen(limit: Limit, line: String) -> Found {
+    Found { limit, sure: true, line }
 }
 
 fn failure(facts: &Facts<'_>) -> Option<Found> {
@@ -126,13 +126,13 @@ fn failure(facts: &Facts<'_>) -> Option<Found> {
     let (requests, errors) = (report.counters.requests, report.counters.errors);
     if requests == 0 {
         let line = "Limited by nothing that can be named: no response came".to_owned();
-        return seen(Limit::Nothing, line);
+        return Some(seen(Limit::Nothing, line));
     }
     let tried = requests + errors.socket();
     (errors.total() * 2 > tried).then(|| {
         let share = percent(errors.total() as f64 / tried as f64);
         let line = format!("Limited by errors: {share} of what was tried failed");
-        Found { limit: Limit::Errors, sure: true, line }
+        seen(Limit::Errors, line)
     })
 }
 
@@ -146,11 +146,11 @@ fn rate(facts: &Facts<'_>) -> Option<Found> {
         let line = format!(
             "Limited by ringload: it kept the rate of {asked:.0}/s that was asked for, but {lag}"
         );
-        return seen(Limit::Loader, line);
+        return Some(seen(Limit::Loader, line));
     }
     let line =
         format!("Limited by the rate asked for: {asked:.0} requests/s were asked for and answered");
-    seen(Limit::Rate, line)
+    Some(seen(Limit::Rate, line))
 }
 
 fn server(facts: &Facts<'_>) -> Option<Found> {
@@ -163,7 +163,7 @@ fn server(facts: &Facts<'_>) -> Option<Found> {
     if let Some(share) = facts.busiest_shard() {
         let _ = write!(line, ", ringload's busiest shard {}", percent(share));
     }
-    seen(limit, line)
+    Some(seen(limit, line))
 }
 
 fn ports_or_files(facts: &Facts<'_>) -> Option<Found> {
@@ -175,7 +175,7 @@ fn ports_or_files(facts: &Facts<'_>) -> Option<Found> {
             "Limited by local ports: {ports} connects found none free; widen \
              net.ipv4.ip_local_port_range or set net.ipv4.tcp_tw_reuse"
         );
-        return seen(Limit::Ports, line);
+        return Some(seen(Limit::Ports, line));
     }
     (files > 0 && matters(files)).then(|| Found {
         limit: Limit::Connections,
@@ -195,7 +195,7 @@ fn busy_loader(facts: &Facts<'_>) -> Option<Found> {
             let _ = write!(line, ", the server's busiest thread {}", percent(server));
         }
         line.push_str("; give it more shards (-t) on cores of their own");
-        Found { limit: Limit::Loader, sure: true, line }
+        seen(Limit::Loader, line)
     })
 }
 
@@ -215,7 +215,7 @@ fn machine(facts: &Facts<'_>) -> Option<Found> {
     } else {
         return None;
     };
-    seen(Limit::Machine, line)
+    Some(seen(Limit::Machine, line))
 }
 
 fn loader(facts: &Facts<'_>) -> Option<Found> {
@@ -224,7 +224,7 @@ fn loader(facts: &Facts<'_>) -> Option<Found> {
         .map(|starved| format!("{starved}; give it cores of its own (--cores)"))
         .or_else(|| facts.queues_overflowed())
         .or_else(|| facts.visible_lag())?;
-    seen(Limit::Loader, format!("Limited by ringload: {because}"))
+    Some(seen(Limit::Loader, format!("Limited by ringload: {because}")))
 }
 
 fn too_few_open(facts: &Facts<'_>) -> Option<Found> {
@@ -241,7 +241,7 @@ fn too_few_open(facts: &Facts<'_>) -> Option<Found> {
 fn network(facts: &Facts<'_>) -> Option<Found> {
     if let Some(share) = facts.lost_segments() {
         let line = format!("Limited by the network: {share} of the segments had to be sent again");
-        return seen(Limit::Network, line);
+        return Some(seen(Limit::Network, line));
     }
     let (path_us, service_us) = (facts.path_rtt_us()?, facts.service_p50_us()?);
     (path_us >= facts::PATH_SHARE * service_us && facts.all_in_use()).then(|| Found {
@@ -283,7 +283,7 @@ fn connections(facts: &Facts<'_>) -> Option<Found> {
              for their responses, {slack}"
         ),
     };
-    seen(Limit::Connections, line)
+    Some(seen(Limit::Connections, line))
 }
 
 fn by_exclusion(facts: &Facts<'_>) -> Option<Found> {
