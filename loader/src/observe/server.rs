@@ -11,9 +11,9 @@ use ringbench_measure::threads::{self, ProcessThreads, ThreadSample};
 use crate::report::interval::ServerInterval;
 use crate::report::observed::ServerUse;
 
-/// Looking for new children reads a file of every process of the machine, so it is done no more
-/// often than this.
-const CHILDREN_EVERY_NS: u64 = 1_000_000_000;
+/// Looking for new children reads a file of every process of the machine, some 15 us each, so it is
+/// done no more often than this.
+const CHILDREN_EVERY_NS: u64 = 5_000_000_000;
 
 /// What a thread has used.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -25,6 +25,8 @@ const FULL_IDLE_SHARE: f64 = 0.10;
 const NOTABLE_STEAL_SHARE: f64 = 0.02;
 /// Soft interrupts beyond this share of all cores are worth knowing.
 const NOTABLE_SOFTIRQ_SHARE: f64 = 0.10;
+/// The same of other processes.
+const NOTABLE_OTHERS_SHARE: f64 = 0.10;
 /// So many of the connects have to fail for one reason, to make it the limit.
 pub(super) const FAILED_CONNECTS_SHARE: f64 = 0.01;
 /// Requests of an open loop that may be unsent or shed while its rate still counts as achieved.
@@ -45,6 +47,9 @@ const IN_USE_SHARE: f64 = 0.90;
 const LOST_SEGMENTS_SHARE: f64 = 0.01;
 /// The network is the limit when its round trip is at least this part of a median service time.
 pub(super) const PATH_SHARE: f64 = 0.50;
+/// But only a way that is longer than this: next to a shorter one (loopback, the same rack) waking a
+/// thread takes as long.
+pub(super) const FAR_US: f64 = 100.0;
 /// And it is out of the question when it is less than this.
 pub(super) const SHORT_PATH_SHARE: f64 = 0.20;
 
@@ -115,6 +120,16 @@ impl<'a> Facts<'a> {
 
     pub(super) fn machine_full(&self) -> bool {
         self.report.observed.machine.is_some_and(|machine| machine.idle < FULL_IDLE_SHARE)
+    }
+
+    /// The share of all cores that neither server nor ringload used, although it was used.
+    fn others_share(&self) -> Option<f64> {
+        let (machine, server) = (self.report.observed.machine?, self.server()?);
+        let loader_ns = self.report.loader_cpu_ns? as f64;
+        let loader_cores = loader_ns / (self.report.duration_us as f64 * 1e3).max(1.0);
+        let known = (Self::server_cores(server) + loader_cores) / machine.cores.max(1) as f64;
+        // The network's work in soft interrupts is nobody's.
+        Some(1.0 - machine.idle - machine.steal - machine.softirq - known)
     }
 
     pub(super) fn no_local_port(&self) -> u64 {
@@ -290,6 +305,13 @@ impl<'a> Facts<'a> {
             if machine.steal > NOTABLE_STEAL_SHARE {
                 let steal = percent(machine.steal);
                 lines.push(format!("a hypervisor gave {steal} of the cores' time to others"));
+            }
+            match self.others_share() {
+                Some(share) if share > NOTABLE_OTHERS_SHARE => {
+                    let share = percent(share);
+                    lines.push(format!("other processes used {share} of the cores' time"));
+                }
+                _ => {}
             }
         }
         match self.report.observed.tcp {

@@ -244,7 +244,8 @@ fn network(facts: &Facts<'_>) -> Option<Found> {
         return Some(seen(Limit::Network, line));
     }
     let (path_us, service_us) = (facts.path_rtt_us()?, facts.service_p50_us()?);
-    (path_us >= facts::PATH_SHARE * service_us && facts.all_in_use()).then(|| Found {
+    let far = path_us > facts::FAR_US && path_us >= facts::PATH_SHARE * service_us;
+    (far && facts.all_in_use()).then(|| Found {
         limit: Limit::Network,
         sure: true,
         line: format!(

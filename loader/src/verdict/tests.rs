@@ -12,7 +12,7 @@ const SECOND: u64 = 1_000_000_000;
 fn run() -> RunReport {
     let mut report = fixtures::healthy();
     report.observed.server = Some(server(0.50));
-    report.observed.machine = Some(MachineUse { cores: 8, idle: 0.6, ..MachineUse::default() });
+    report.observed.machine = Some(MachineUse { cores: 8, idle: 0.7, ..MachineUse::default() });
     report
 }
 
@@ -87,7 +87,7 @@ fn a_busy_server() {
             "ringload's busiest shard used 39 % of a core",
             "the server (ringserve, pid 7) used 1.98 cores, its busiest thread 99 %; 39.60 us of \
              CPU per response",
-            "60 % of the time of 8 cores was idle",
+            "70 % of the time of 8 cores was idle",
             "missing: TCP's round trips",
         ]
     );
@@ -179,6 +179,15 @@ fn sides_that_take_each_others_cores() {
     let said = |part: &str| evidence.iter().any(|line| line.contains(part));
     assert!(said("2 cores was idle, 20 % in soft interrupts"), "{evidence:?}");
     assert!(said("gave 3.0 % of the cores' time to others"), "{evidence:?}");
+    // Of 2 cores the server used 1.2 and ringload 0.38.
+    assert!(!said("other processes"), "{evidence:?}");
+    report.observed.server.as_mut().unwrap().cpu_ns = SECOND;
+    report.observed.machine.as_mut().unwrap().softirq = 0.0;
+    let evidence = of(&report).evidence;
+    assert!(
+        evidence.contains(&"other processes used 52 % of the cores' time".to_owned()),
+        "{evidence:?}"
+    );
 }
 
 #[test]
@@ -362,6 +371,10 @@ fn the_way_to_the_server() {
         "Limited by the network's round trip: 40.00ms of the median of 50.00ms; more connections \
          (-c) would ask for more",
     );
+    // On loopback the way is most of a fast response's time, and says nothing.
+    report.latency = times(100_000, 60);
+    report.observed.tcp = Some(TcpUse { path_rtt_us: 50, ..tcp });
+    assert_eq!(of(&report).limit, Limit::Unknown);
     report.observed.tcp = Some(TcpUse { path_rtt_us: 40_000, retransmits: 101, ..tcp });
     is(
         &report,
