@@ -90,12 +90,18 @@ fn a_run_is_watched() {
 
     let now_ns = ringbench_engine::now_ns;
     let mut watcher = Watcher::new(&find_server(address), Some(address), now_ns());
-    let run = ringload::run::Prepared::new(&config).and_then(|run| run.start()).expect("it starts");
+    let run = ringload::run::Prepared::new(&config)
+        .and_then(ringload::run::Prepared::start)
+        .expect("it starts");
     watcher.begin(now_ns());
     let (mut intervals, mut names) = (Vec::new(), Vec::new());
     let outcome = run.finish(|_| {
         intervals.push(watcher.sample(now_ns()));
-        names = own_threads().into_iter().map(|thread| thread.name).collect();
+        let found: Vec<String> = own_threads().into_iter().map(|thread| thread.name).collect();
+        // The last look may find that one shard has ended before the other.
+        if found.len() > names.len() {
+            names = found;
+        }
     });
     let Outcome { mut report, .. } = outcome.expect("the run can be done");
     report.observed = watcher.observed();
@@ -120,7 +126,8 @@ fn a_run_is_watched() {
     assert!(machine.cores >= 1 && machine.idle < 1.0, "{machine:?}");
     if TcpWatch::new(address).is_some() {
         let tcp = report.observed.tcp.expect("TCP is watched");
-        assert!((1..=16).contains(&tcp.samples), "{tcp:?}");
+        let most = 8 * intervals.len() as u64;
+        assert!((1..=most).contains(&tcp.samples), "{tcp:?}");
         assert!(tcp.segments_sent > 0 && tcp.path_rtt_us < 1_000_000, "{tcp:?}");
     }
     let verdict = verdict::of(&report);
