@@ -148,6 +148,7 @@ impl Collected {
             rates: self.rates,
             loader_cpu_ns: Some(self.cpu_ns.iter().sum()),
             shard_core_shares: self.cpu_ns.iter().map(share).collect(),
+            shard_run_delay_shares: Vec::new(),
             engine: EngineCounts {
                 enters: self.engine.enters,
                 completions: self.engine.completions,

@@ -4,7 +4,8 @@
 //! [`pace`] when; [`handler`] does it on each shard, with [`opener`] deciding when the next
 //! connection is opened and [`connection`] reading responses; each shard writes its own [`tally`];
 //! [`run`](mod@run) starts and watches the shards, [`collect`] merges what they leave behind, and
-//! [`report`] makes text of it.
+//! [`report`] makes text of it. [`observe`] watches server, machine and TCP meanwhile, and [`verdict`]
+//! says from all that what limited the run.
 //!
 //! ```no_run
 //! use clap::Parser;
@@ -25,6 +26,7 @@ pub mod handler;
 pub mod intervals;
 pub mod ledger;
 pub mod limits;
+pub mod observe;
 pub mod opener;
 pub mod pace;
 pub mod place;
@@ -36,6 +38,7 @@ pub mod schedule;
 pub mod source;
 pub mod tally;
 pub mod url;
+pub mod verdict;
 
 pub use config::{Config, Ending};
 pub use flags::{Flags, Format};

@@ -1,8 +1,8 @@
 //! What Ringbench measures with: histograms and counters that each shard keeps for itself and that
 //! are merged when they are read, samples of `/proc`, and wrk's way to write numbers.
 //!
-//! No clock, socket or thread is in here: times come in as arguments. The one thing that touches
-//! the system is [`proc`], which reads files of `/proc`.
+//! No clock, socket or thread is in here: times come in as arguments. What touches the
+//! system are [`proc`], [`threads`] and [`machine`], which read files of `/proc`.
 //!
 //! | module | what it holds |
 //! |---|---|
@@ -10,6 +10,8 @@
 //! | [`stats`] | [`Moments`] (exact running moments), [`RateSampler`] (the "Req/Sec" row) |
 //! | [`counters`] | [`Counters`] of a shard and the [`SharedCounters`] it publishes them into |
 //! | [`proc`] | CPU time, memory and context switches of a process |
+//! | [`threads`] | the same of each of its threads, with run delays |
+//! | [`machine`] | how all cores spend their time |
 //! | [`units`] | wrk's formats for numbers, and parsers for its arguments |
 //!
 //! ```
@@ -29,12 +31,16 @@
 
 pub mod counters;
 pub mod histogram;
+pub mod machine;
 pub mod proc;
 pub mod stats;
+pub mod threads;
 pub mod units;
 
 pub use counters::{Counters, Errors, SharedCounters};
 pub use histogram::{Histogram, Summary};
+pub use machine::MachineTimes;
 pub use proc::{ProcError, ProcSample};
 pub use stats::{Moments, RateSampler, RateSamples};
+pub use threads::{ProcessThreads, ThreadSample, ThreadTimes};
 pub use units::UnitError;

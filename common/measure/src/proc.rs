@@ -68,7 +68,7 @@ pub struct Malformed {
 }
 
 impl Malformed {
-    fn at(self, path: &Path) -> ProcError {
+    pub(crate) fn at(self, path: &Path) -> ProcError {
         ProcError::Malformed { path: path.to_owned(), expected: self.expected, got: self.got }
     }
 }
@@ -193,12 +193,12 @@ pub fn parse_status(text: &str) -> Result<Status, Malformed> {
     })
 }
 
-fn read(path: &Path) -> Result<String, ProcError> {
+pub(crate) fn read(path: &Path) -> Result<String, ProcError> {
     fs::read_to_string(path).map_err(|source| failed(path, source))
 }
 
 /// `None` where a thread ended between the listing of its folder and the reading of its file.
-fn read_if_there(path: &Path) -> Result<Option<String>, ProcError> {
+pub(crate) fn read_if_there(path: &Path) -> Result<Option<String>, ProcError> {
     match read(path) {
         Ok(text) => Ok(Some(text)),
         Err(ProcError::Gone { .. }) => Ok(None),
@@ -206,7 +206,7 @@ fn read_if_there(path: &Path) -> Result<Option<String>, ProcError> {
     }
 }
 
-fn failed(path: &Path, source: io::Error) -> ProcError {
+pub(crate) fn failed(path: &Path, source: io::Error) -> ProcError {
     /// "No such process": what reading an open file of an ended process gives on Linux.
     const ESRCH: i32 = 3;
     if source.kind() == io::ErrorKind::NotFound || source.raw_os_error() == Some(ESRCH) {
@@ -217,7 +217,7 @@ fn failed(path: &Path, source: io::Error) -> ProcError {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
 
     const STATUS: &str = "Name:\tringserve\nState:\tS (sleeping)\nVmHWM:\t    9000 kB\n\
@@ -225,17 +225,17 @@ mod tests {
                           nonvoluntary_ctxt_switches:\t7\n";
 
     /// A made-up process folder, removed when dropped.
-    struct Folder(PathBuf);
+    pub(crate) struct Folder(pub(crate) PathBuf);
 
     impl Folder {
-        fn new(name: &str) -> Self {
+        pub(crate) fn new(name: &str) -> Self {
             let path =
                 std::env::temp_dir().join(format!("ringbench-{name}-{}", std::process::id()));
             fs::create_dir_all(path.join("task")).unwrap();
             Self(path)
         }
 
-        fn write(&self, file: &str, text: &str) {
+        pub(crate) fn write(&self, file: &str, text: &str) {
             let path = self.0.join(file);
             fs::create_dir_all(path.parent().unwrap()).unwrap();
             fs::write(path, text).unwrap();

@@ -8,7 +8,7 @@ use super::observed::Observed;
 use super::{EngineCounts, Extent, RunReport, Unanswered};
 
 /// A healthy run of 2 s: 100,000 responses with latencies from 0.1 to 100 ms in equal steps.
-pub(super) fn healthy() -> RunReport {
+pub(crate) fn healthy() -> RunReport {
     let (mut latency, mut rates) = (Histogram::new(), RateSamples::new());
     for step in 1..=100_000 {
         latency.record(step * 1_000);
@@ -48,6 +48,7 @@ pub(super) fn healthy() -> RunReport {
         unanswered: Unanswered { count: 64, oldest_us: 20_000 },
         loader_cpu_ns: Some(750_000_000),
         shard_core_shares: vec![0.36, 0.39],
+        shard_run_delay_shares: vec![0.01, 0.02],
         engine: EngineCounts { enters: 5_000, completions: 103_000, enobufs: 0, cq_overflows: 0 },
         intervals: Vec::new(),
         observed: Observed::default(),
@@ -89,7 +90,7 @@ pub(super) fn doubtful() -> RunReport {
 }
 
 /// A run in which nothing came back.
-pub(super) fn silent() -> RunReport {
+pub(crate) fn silent() -> RunReport {
     RunReport {
         latency: Histogram::new(),
         rates: RateSamples::new(),
@@ -100,6 +101,7 @@ pub(super) fn silent() -> RunReport {
         connections_peak: 0,
         unanswered: Unanswered::default(),
         shard_core_shares: Vec::new(),
+        shard_run_delay_shares: Vec::new(),
         loader_cpu_ns: None,
         engine: EngineCounts::default(),
         ..healthy()

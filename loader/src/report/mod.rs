@@ -27,7 +27,7 @@ pub mod text;
 pub mod wrk;
 
 #[cfg(test)]
-mod fixtures;
+pub(crate) mod fixtures;
 
 /// How long a run was meant to go on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -173,6 +173,9 @@ pub struct RunReport {
     pub loader_cpu_ns: Option<u64>,
     /// For each shard the share of the run that it used its core, 0 to 1; empty where unknown.
     pub shard_core_shares: Vec<f64>,
+    /// For each shard the share of the run that it was ready to run but had no core, 0 to 1; empty
+    /// where unknown.
+    pub shard_run_delay_shares: Vec<f64>,
     /// What the engines did.
     pub engine: EngineCounts,
     /// The run in time, if somebody wanted to know.

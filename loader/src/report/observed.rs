@@ -14,12 +14,15 @@ pub struct Observed {
 /// What the server's process used during the run.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct ServerUse {
-    /// Its process id.
+    /// Its process id; of several the master's, which started the others.
     pub pid: u32,
     /// The name of its program (`comm`).
     pub name: String,
-    /// CPU time of all its threads, and of the processes it had started if they serve the same
-    /// socket.
+    /// Processes that were watched: those that serve the socket, and all that they started.
+    pub processes: u64,
+    /// Cores that its threads may run on; 0 where unknown.
+    pub allowed_cores: u64,
+    /// CPU time of all threads of these processes.
     pub cpu_ns: u64,
     /// The time over which `cpu_ns` was used.
     pub wall_ns: u64,
@@ -27,7 +30,7 @@ pub struct ServerUse {
     pub busiest_thread_share: f64,
     /// How long its threads were ready to run but had no core, summed up.
     pub run_delay_ns: u64,
-    /// The largest resident memory seen.
+    /// The largest resident memory seen; memory that several processes share counts several times.
     pub rss_max_bytes: u64,
     /// Threads, at the end.
     pub threads: u64,
@@ -63,6 +66,12 @@ pub struct TcpUse {
     pub rtt_p99_us: u64,
     /// Largest.
     pub rtt_max_us: u64,
+    /// The median of the shortest round trips that the kernel saw on each connection: what the way
+    /// alone takes. A smoothed round-trip time has the server's work in it where its kernel leaves
+    /// the acknowledgement to the response.
+    pub path_rtt_us: u64,
+    /// Segments sent, of the connections as last seen.
+    pub segments_sent: u64,
     /// Segments that were sent again, of the connections as last seen.
     pub retransmits: u64,
     /// Connections of which a retransmission was seen.
