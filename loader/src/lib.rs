@@ -21,6 +21,7 @@ pub mod collect;
 pub mod config;
 pub mod connection;
 pub mod flags;
+pub mod gate;
 pub mod handler;
 pub mod intervals;
 pub mod ledger;
@@ -30,7 +31,9 @@ pub mod pace;
 pub mod plan;
 pub mod progress;
 pub mod report;
+pub mod requests;
 pub mod run;
+pub mod search;
 pub mod tally;
 pub mod url;
 
