@@ -98,6 +98,7 @@ impl<'a> Compiler<'a> {
             pieces: vec![Piece::Literal(self.url.target().as_bytes().to_vec())],
         };
         let target = request.path.as_ref().unwrap_or(&target);
+        self.check_start(target)?;
         self.check(request, method, target, &fields)?;
         let template = self.layout(request, method, target, &fields)?;
         let closes = fields.iter().any(|field| {
@@ -167,7 +168,6 @@ impl<'a> Compiler<'a> {
     ) -> Result<Template, RequestFileError> {
         let mut builder = Builder::default();
         builder.literal(format!("{method} ").as_bytes());
-        self.check_start(target)?;
         self.text(&mut builder, Place::Path, target)?;
         builder.literal(b" HTTP/1.1\r\n");
         if all(fields, "Host").is_empty() {

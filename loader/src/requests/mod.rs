@@ -31,6 +31,9 @@ mod state;
 mod template;
 
 #[cfg(test)]
+mod refusals;
+
+#[cfg(test)]
 mod properties;
 
 pub use error::{Problem, RequestFileError};
