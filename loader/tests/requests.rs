@@ -83,3 +83,13 @@ fn files_are_found_beside_the_request_file() {
     assert!(error.contains("mix.toml:2: path: `missing.txt` cannot be read: No such"), "{error}");
     assert!(not_text.contains("not UTF-8"), "{not_text}");
 }
+
+#[test]
+fn the_page_shows_the_examples() {
+    let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/request-files.md");
+    let page = std::fs::read_to_string(page).expect("the page");
+    for name in ["paths.toml", "shop.toml", "login.toml", "upload.toml"] {
+        let text = std::fs::read_to_string(example(name)).expect("an example");
+        assert!(page.contains(&format!("```toml\n{text}```\n")), "{name} is not as on the page");
+    }
+}

@@ -25,8 +25,8 @@ fn requests_of_a_mix_do_not_allocate() {
             state.next(&mut out);
             written += out.len();
         }
-        let stats = region.change();
+        let used = region.change();
         assert!(written > 10_000 * "GET / HTTP/1.1\r\nHost: h\r\n\r\n".len());
-        assert_eq!((stats.allocations, stats.reallocations), (0, 0), "{name}");
+        assert_eq!((used.allocations, used.reallocations), (0, 0), "{name}");
     }
 }

@@ -252,13 +252,12 @@ impl<'a> Compiler<'a> {
         let wrong = |line, why| Problem::Data { name: file.name.clone(), line: Some(line), why };
         let known =
             self.tables.iter().position(|table| (table.data, table.column) == (data, column));
-        let index = match known {
-            Some(index) => index,
-            None => {
-                let values = file.values(column).map_err(|(line, why)| wrong(line, why))?;
-                self.tables.push(Table { data, column, values });
-                self.tables.len() - 1
-            }
+        let index = if let Some(index) = known {
+            index
+        } else {
+            let values = file.values(column).map_err(|(line, why)| wrong(line, why))?;
+            self.tables.push(Table { data, column, values });
+            self.tables.len() - 1
         };
         for (line, value) in self.tables[index].values.iter().enumerate() {
             check(value).map_err(|why| wrong(file.number(line), why))?;

@@ -111,8 +111,11 @@ fn find_column(line: &[u8], column: usize) -> Result<Cow<'_, [u8]>, DataProblem>
     split_column(rest).map(|(value, _)| value)
 }
 
-/// The first column, and what follows its comma if there is one.
-fn split_column(text: &[u8]) -> Result<(Cow<'_, [u8]>, Option<&[u8]>), DataProblem> {
+/// A column, and what follows its comma if there is one.
+type Split<'a> = (Cow<'a, [u8]>, Option<&'a [u8]>);
+
+/// Splits off the first column.
+fn split_column(text: &[u8]) -> Result<Split<'_>, DataProblem> {
     let comma = |text: &[u8]| text.iter().position(|&byte| byte == b',');
     let Some(quoted) = text.strip_prefix(b"\"") else {
         return Ok(match comma(text) {

@@ -21,7 +21,7 @@ fn solve(holds: impl Fn(f64) -> bool) -> f64 {
     let (mut low, mut high) = (0.0, 1.0);
     // 53 halvings are all that a double can tell.
     for _ in 0..53 {
-        let middle = (low + high) / 2.0;
+        let middle = f64::midpoint(low, high);
         if holds(middle) {
             high = middle;
         } else {

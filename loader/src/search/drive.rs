@@ -158,7 +158,7 @@ pub fn run_search<E>(
 ) -> Result<Finding, E> {
     let mut search = config.search.clone();
     let mut steps = Vec::new();
-    while let Some(step) = search.next() {
+    while let Some(step) = search.next_step() {
         let is_warm = config.warm_up.is_zero() || !run_step(step.rate, config.warm_up)?.interrupted;
         let report = if is_warm { Some(run_step(step.rate, config.step_duration)?) } else { None };
         let Some(report) = report.filter(|report| !report.interrupted) else {

@@ -24,8 +24,8 @@ struct Document {
     /// The rate that was found, or null.
     requests_per_sec: Option<f64>,
     reason: &'static str,
-    confirmed: Option<Runs>,
-    failed: Option<Runs>,
+    confirmed: Option<Repeated>,
+    failed: Option<Repeated>,
     precision: f64,
     step_duration_us: u64,
     steps: Vec<Line>,
@@ -34,7 +34,7 @@ struct Document {
 /// Repeated runs at one rate, and the bounds of the chance to meet the objectives there, each with
 /// 95 % confidence.
 #[derive(Serialize)]
-struct Runs {
+struct Repeated {
     requests_per_sec: f64,
     runs: u32,
     met: u32,
@@ -77,8 +77,8 @@ impl Document {
         Self {
             requests_per_sec: finding.rate().map(rounded),
             reason: finding.found.reason.name(),
-            confirmed: finding.found.confirmed.map(Runs::of),
-            failed: finding.found.failed.map(Runs::of),
+            confirmed: finding.found.confirmed.map(Repeated::of),
+            failed: finding.found.failed.map(Repeated::of),
             precision: finding.limits.precision,
             step_duration_us: finding.step_duration.as_micros() as u64,
             steps: finding.steps.iter().map(|step| Line::of(step, &slos)).collect(),
@@ -87,7 +87,7 @@ impl Document {
     }
 }
 
-impl Runs {
+impl Repeated {
     fn of(of: Confirmation) -> Self {
         Self {
             requests_per_sec: rounded(of.rate),

@@ -154,7 +154,7 @@ pub struct Found {
     pub failed: Option<Confirmation>,
 }
 
-/// A search that is going on: [`next`](Self::next), run, [`observe`](Self::observe), and again.
+/// A search that is going on: [`next_step`](Self::next_step), run, [`observe`](Self::observe), and again.
 #[derive(Clone, Debug)]
 pub struct Search {
     limits: Limits,
@@ -198,7 +198,7 @@ impl Search {
     }
 
     /// The run to be made next, the same until it is observed; `None` when the search is over.
-    pub fn next(&mut self) -> Option<Step> {
+    pub fn next_step(&mut self) -> Option<Step> {
         if self.pending.is_none() && self.reason.is_none() {
             if self.steps >= self.limits.max_steps {
                 self.reason = Some(Reason::Steps);
@@ -210,7 +210,7 @@ impl Search {
         self.pending
     }
 
-    /// Takes the outcome of the step that [`next`](Self::next) gave; without one, nothing happens.
+    /// Takes the outcome of the step that [`next_step`](Self::next_step) gave; without one, nothing happens.
     pub fn observe(&mut self, result: StepResult) {
         let Some(step) = self.pending.take() else { return };
         if !result.met {

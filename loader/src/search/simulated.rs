@@ -1,4 +1,5 @@
 //! Searches of simulated servers: sharp ones, noisy ones, and such that lie once.
+#![allow(clippy::float_cmp, reason = "a rate is the one that was run, or another one")]
 
 use proptest::prelude::*;
 
@@ -8,8 +9,8 @@ use super::*;
 fn search(limits: Limits, mut server: impl FnMut(Step) -> bool) -> (Found, Vec<(Step, bool)>) {
     let mut search = Search::new(limits).expect("limits");
     let mut runs = Vec::new();
-    while let Some(step) = search.next() {
-        assert_eq!(search.next(), Some(step), "the same until it is observed");
+    while let Some(step) = search.next_step() {
+        assert_eq!(search.next_step(), Some(step), "the same until it is observed");
         assert!((limits.min_rate..=limits.max_rate).contains(&step.rate), "{step:?}");
         let met = server(step);
         runs.push((step, met));
@@ -17,7 +18,7 @@ fn search(limits: Limits, mut server: impl FnMut(Step) -> bool) -> (Found, Vec<(
         search.observe(StepResult { met });
     }
     search.observe(StepResult { met: true });
-    assert_eq!(search.next(), None, "over is over");
+    assert_eq!(search.next_step(), None, "over is over");
     (search.finish(), runs)
 }
 
