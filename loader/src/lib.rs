@@ -30,6 +30,7 @@ pub mod plan;
 pub mod progress;
 pub mod report;
 pub mod run;
+pub mod script;
 pub mod tally;
 pub mod url;
 
