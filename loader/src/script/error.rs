@@ -3,6 +3,8 @@
 use std::io;
 use std::path::PathBuf;
 
+use super::state::CHUNK;
+
 /// Why a script could not be loaded, or why a run with it must end. The text names the script and,
 /// wherever Lua knows it, the line.
 #[derive(Debug, thiserror::Error)]
@@ -74,9 +76,11 @@ fn without_trace(message: &str) -> &str {
     message.split("\nstack traceback:").next().unwrap_or(message)
 }
 
-/// The innermost `file:line` of a trace that is the script's own.
+/// The innermost `file:line` of a trace that is the script's own: not C, not mlua's, not the Lua
+/// side of this module.
 fn script_line(traceback: &str) -> Option<&str> {
     let places = traceback.lines().filter_map(|line| line.trim().split_once(": in "));
+    let foreign = ["[", "__mlua", CHUNK];
     let mut places = places.map(|(place, _)| place);
-    places.find(|place| !place.starts_with('[') && !place.starts_with(super::state::CHUNK))
+    places.find(|place| !foreign.iter().any(|start| place.starts_with(start)))
 }

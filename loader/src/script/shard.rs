@@ -191,6 +191,11 @@ impl ShardScript {
         call().map_err(|error| call_error(&self.path, "response", &error))
     }
 
+    #[cfg(test)]
+    pub(super) fn lua(&self) -> &Lua {
+        &self.hooks.lua
+    }
+
     fn append_request(&mut self, out: &mut Vec<u8>) -> Result<(), ScriptError> {
         let text: LuaString = self
             .hooks

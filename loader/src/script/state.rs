@@ -10,8 +10,8 @@ use super::error::cause_of;
 use super::thread::Thread;
 use super::{ScriptError, ScriptTarget, addr};
 
-/// What the Lua side of this module is called in traces.
-pub(super) const CHUNK: &str = "ringload";
+/// What the Lua side of this module is called in traces; no script's path looks like it.
+pub(super) const CHUNK: &str = "(ringload)";
 
 /// A script as it was read.
 #[derive(Debug)]
