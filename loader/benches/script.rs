@@ -88,6 +88,14 @@ fn main() {
     };
     measure("response: without parameters", COUNT_RESPONSES, respond);
     measure("response: 4 headers and a body", READ_RESPONSES, respond);
+    let mut number = 0_u64;
+    measure("response: the same, one always another", READ_RESPONSES, |shard| {
+        number += 1;
+        let mut headers = HEADERS;
+        let value = number.to_ne_bytes().map(|byte| b'0' + (byte & 7));
+        headers[0].1 = &value;
+        shard.response(200, headers, b"Hello, World!").expect("a good script");
+    });
     measure("delay: a constant", DELAY, |shard| {
         black_box(shard.delay().expect("a good script"));
     });

@@ -4,7 +4,7 @@
 //! [`pace`] when; [`handler`] does it on each shard, with [`opener`] deciding when the next
 //! connection is opened and [`connection`] reading responses; each shard writes its own [`tally`];
 //! [`run`](mod@run) starts and watches the shards, [`collect`] merges what they leave behind, and
-//! [`report`] makes text of it.
+//! [`report`] makes text of it. [`script`] is for wrk's Lua scripts.
 //!
 //! ```no_run
 //! use clap::Parser;

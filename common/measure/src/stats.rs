@@ -266,6 +266,20 @@ mod tests {
     }
 
     #[test]
+    fn rates_have_percentiles() {
+        let mut rates = RateSamples::new();
+        assert_eq!((rates.percentile(50.0), rates.buckets().count()), (0, 0));
+        for rate in [300, 100, 200, 200, 5_000_000_000] {
+            rates.record(rate);
+        }
+        assert_eq!(rates.percentile(0.0), 100);
+        let median = rates.percentile(50.0);
+        assert!((200..=202).contains(&median), "{median}");
+        assert_eq!(rates.percentile(100.0), 5_000_000_000, "the exact maximum");
+        assert_eq!(rates.buckets().map(|(_, count)| count).collect::<Vec<_>>(), [1, 2, 1, 1]);
+    }
+
+    #[test]
     fn nothing_recorded_is_all_zero() {
         let moments = Moments::default();
         assert_eq!((moments.count(), moments.min(), moments.max()), (0, 0, 0));

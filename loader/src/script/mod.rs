@@ -123,7 +123,7 @@ impl Script {
     ///
     /// # Errors
     ///
-    /// When stdout is closed.
+    /// When Lua is out of memory.
     pub fn flush(&self) -> Result<(), ScriptError> {
         self.main.flush()
     }
@@ -132,7 +132,7 @@ impl Script {
     ///
     /// # Errors
     ///
-    /// When the script has broken the functions that it is called through.
+    /// When Lua is out of memory.
     pub fn has_done(&self) -> Result<bool, ScriptError> {
         self.main.has("done")
     }

@@ -112,8 +112,7 @@ impl State {
 
     /// Brings what the script has printed out of the C library's buffer, which is not Rust's.
     pub(super) fn flush(&self) -> Result<(), ScriptError> {
-        let flush = || self.lua.globals().get::<Table>("io")?.get::<Function>("flush")?.call(());
-        flush().map_err(|error| self.call_error("io.flush", &error))
+        self.call("flush", ()).map_err(|error| self.call_error("io.flush", &error))
     }
 
     pub(super) fn path(&self) -> &Arc<Path> {

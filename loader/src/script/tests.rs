@@ -316,8 +316,10 @@ fn addresses_can_be_looked_up_tried_and_changed() {
             before = tostring(thread.addr)
             first = tostring(wrk.addrs[1])
             service = tostring(wrk.lookup('127.0.0.1', 'https')[1])
-            open = wrk.connect(wrk.lookup('127.0.0.1', '{}')[1])
-            wrong, why = pcall(function() thread.addr = '127.0.0.1:1' end)
+            open = wrk.connect(wrk.lookup('127.0.0.1', '{0}')[1])
+            wrk.resolve('127.0.0.1', '{0}')
+            none_answers = #wrk.addrs == 0
+            wrong = pcall(function() thread.addr = '127.0.0.1:1' end)
          end
          function response() wrk.thread.addr = wrk.lookup('127.0.0.2', 82)[1] end",
         closed.port()
@@ -328,6 +330,7 @@ fn addresses_can_be_looked_up_tried_and_changed() {
     {
         assert_eq!(global::<String>(&script, name), value, "{name}");
     }
+    assert!(global::<bool>(&script, "none_answers"));
     assert!(!global::<bool>(&script, "open") && !global::<bool>(&script, "wrong"));
     assert_eq!(script.address(0), None, "it was not set");
     let mut shard = script.take_shards().remove(0);
@@ -355,7 +358,16 @@ fn responses_come_with_headers_and_body() {
     let headers: [(&str, &[u8]); 4] =
         [("Empty", b""), ("X-A", b"first"), ("X-A", b"last: \xe9"), ("Z", b"a b")];
     shard.response(418, headers, b"tea\n\0").unwrap();
-    let lines: Vec<mlua::LuaString> = shard_global(&shard, "lines");
+    let first: Vec<mlua::LuaString> = shard_global(&shard, "lines");
+    assert_eq!(first.len(), 4);
+    shard.response(200, [], b"").unwrap();
+    shard.response(200, [("Only", &b"one"[..])], b"").unwrap();
+    let all: Vec<mlua::LuaString> = shard_global(&shard, "lines");
+    let again: std::collections::BTreeSet<_> =
+        all.iter().map(|line| line.as_bytes().to_vec()).collect();
+    assert!(again.contains(&b"200 0 "[..]) && again.contains(&b"Only: one"[..]));
+    assert_eq!(all.len(), 7, "nothing is left of the headers before");
+    let lines = first;
     let lines: Vec<_> = lines.iter().map(|line| line.as_bytes().to_vec()).collect();
     assert_eq!(lines, [&b"Empty: "[..], b"X-A: last: \xe9", b"Z: a b", b"418 5 tea\n\0"]);
 }
@@ -485,6 +497,19 @@ fn scripts_of_old_versions_call_init_themselves() {
          request = function() return text end",
     );
     assert!(request(&mut shard).starts_with("GET /old HTTP/1.1\n"));
+}
+
+#[test]
+fn a_script_may_do_what_it_likes_with_its_output() {
+    let mut script = load(
+        "io.output(io.tmpfile())
+         print, type, pairs, tostring, io, string, table = nil
+         function done() finished = true end",
+    )
+    .unwrap_or_else(|error| panic!("{error}"));
+    script.flush().unwrap();
+    done(&mut script).unwrap();
+    assert!(global::<bool>(&script, "finished"));
 }
 
 #[test]

@@ -8,7 +8,9 @@ local error, pairs, tonumber, tostring, type = error, pairs, tonumber, tostring,
 local find, lower, sub = string.find, string.lower, string.sub
 local remove = table.remove
 local funcinfo = require("jit.util").funcinfo
+local new_table = require("table.new")
 local out = require("string.buffer").new(1024)
+local stdout, type_of_file = io.stdout, io.type
 
 local wrk = {
    scheme  = "http",
@@ -158,6 +160,24 @@ function hooks.response_parameters()
    return known_parameters
 end
 
+-- The header fields of the last response. Most servers send the same ones for a second on end: kept
+-- here, they need not be cut up again, and their strings stay alive.
+local cut, names, values, count = nil, {}, {}, 0
+
+local function cut_up(fields)
+   count = 0
+   local at, length = 1, #fields
+   while at <= length do
+      local middle = find(fields, "\n", at, true)
+      local last = find(fields, "\n", middle + 1, true)
+      count = count + 1
+      names[count] = sub(fields, at, middle - 1)
+      values[count] = sub(fields, middle + 1, last - 1)
+      at = last + 1
+   end
+   cut = fields
+end
+
 -- `fields` is a name and its value for each header field, each ended by a line feed, which neither
 -- can have in it: one string is cheaper to bring here than many.
 function hooks.response(status, fields, body)
@@ -168,15 +188,22 @@ function hooks.response(status, fields, body)
             .. "give that one the parameters (status, headers, body) too", 0)
       end
    end
-   local headers = {}
-   local at, length = 1, #fields
-   while at <= length do
-      local middle = find(fields, "\n", at, true)
-      local last = find(fields, "\n", middle + 1, true)
-      headers[sub(fields, at, middle - 1)] = sub(fields, middle + 1, last - 1)
-      at = last + 1
+   if fields ~= cut then
+      cut_up(fields)
+   end
+   -- The script may keep it, so it is a new one each time.
+   local headers = new_table(0, count)
+   for i = 1, count do
+      headers[names[i]] = values[i]
    end
    response(status, headers, body)
+end
+
+-- The script may have closed it, or chosen another file with io.output.
+function hooks.flush()
+   if type_of_file(stdout) == "file" then
+      stdout:flush()
+   end
 end
 
 return wrk, hooks
