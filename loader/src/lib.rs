@@ -6,6 +6,7 @@
 //! [`run`](mod@run) starts and watches the shards, [`collect`] merges what they leave behind, and
 //! [`report`] makes text of it. [`observe`] watches server, machine and TCP meanwhile, and [`verdict`]
 //! says from all that what limited the run.
+//! [`report`] makes text of it. [`script`] is for wrk's Lua scripts.
 //!
 //! ```no_run
 //! use clap::Parser;
@@ -39,6 +40,7 @@ pub mod run;
 pub mod schedule;
 pub mod source;
 pub mod search;
+pub mod script;
 pub mod tally;
 pub mod url;
 pub mod verdict;

@@ -213,7 +213,7 @@ impl Default for Histogram {
 }
 
 /// The nearest rank (1 to `count`) of a percentile.
-fn rank_of(percent: f64, count: u64) -> u64 {
+pub(crate) fn rank_of(percent: f64, count: u64) -> u64 {
     let exact = percent.clamp(0.0, 100.0) / 100.0 * count as f64;
     // 99.9 % of 1000 is 999.0000000000001 in f64; rounding that up would skip a whole rank.
     let nearest = exact.round();

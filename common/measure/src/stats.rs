@@ -2,6 +2,8 @@
 
 use hdrhistogram::Histogram as Buckets;
 
+use crate::histogram::rank_of;
+
 /// Count, smallest, largest, sum and sum of squares of a series of integers, all exact.
 ///
 /// Sums are kept as 128-bit integers, so mean and standard deviation do not drift however many
@@ -177,6 +179,32 @@ impl RateSamples {
     pub fn within_stdev_percent(&self) -> f64 {
         within_stdev_percent(&self.buckets, &self.moments)
     }
+
+    /// The rate that `percent` of the samples stay at or below (nearest rank): at most 1 % above
+    /// the true one. 100 gives the exact maximum; 0 when there is no sample.
+    pub fn percentile(&self, percent: f64) -> u64 {
+        let rank = rank_of(percent, self.moments.count());
+        let mut seen = 0;
+        for (highest, count) in self.buckets() {
+            seen += count;
+            if seen >= rank {
+                return highest;
+            }
+        }
+        self.moments.max()
+    }
+
+    /// The buckets that are not empty, in rising order: the highest rate that the bucket stands
+    /// for (never outside the exact smallest and largest) and its count.
+    pub fn buckets(&self) -> impl Iterator<Item = (u64, u64)> + '_ {
+        let (min, max) = (self.moments.min(), self.moments.max());
+        self.buckets.iter_recorded().map(move |step| {
+            let highest = step.value_iterated_to();
+            // The last bucket also holds all that is higher than the histogram reaches.
+            let highest = if highest >= Self::HIGHEST_PER_SEC { max } else { highest };
+            (highest.clamp(min, max), step.count_at_value())
+        })
+    }
 }
 
 impl Default for RateSamples {
@@ -249,6 +277,20 @@ mod tests {
             moments.record(value);
         }
         moments
+    }
+
+    #[test]
+    fn rates_have_percentiles() {
+        let mut rates = RateSamples::new();
+        assert_eq!((rates.percentile(50.0), rates.buckets().count()), (0, 0));
+        for rate in [300, 100, 200, 200, 5_000_000_000] {
+            rates.record(rate);
+        }
+        assert_eq!(rates.percentile(0.0), 100);
+        let median = rates.percentile(50.0);
+        assert!((200..=202).contains(&median), "{median}");
+        assert_eq!(rates.percentile(100.0), 5_000_000_000, "the exact maximum");
+        assert_eq!(rates.buckets().map(|(_, count)| count).collect::<Vec<_>>(), [1, 2, 1, 1]);
     }
 
     #[test]
