@@ -48,6 +48,7 @@ pub(crate) fn healthy() -> RunReport {
         unanswered: Unanswered { count: 64, oldest_us: 20_000 },
         loader_cpu_ns: Some(750_000_000),
         shard_core_shares: vec![0.36, 0.39],
+        shard_run_delay_shares: Vec::new(),
         engine: EngineCounts { enters: 5_000, completions: 103_000, enobufs: 0, cq_overflows: 0 },
         intervals: Vec::new(),
         observed: Observed::default(),
@@ -68,6 +69,7 @@ pub(crate) fn silent() -> RunReport {
         connections_peak: 0,
         unanswered: Unanswered::default(),
         shard_core_shares: Vec::new(),
+        shard_run_delay_shares: Vec::new(),
         loader_cpu_ns: None,
         engine: EngineCounts::default(),
         ..healthy()
