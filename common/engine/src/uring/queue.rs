@@ -354,9 +354,10 @@ impl<'r> Queue<'r> {
         });
     }
 
-    /// Cancels the operation with this token. That there is none is no news.
+    /// Cancels the operation with this token. Not all that there are, as there is one: the kernel
+    /// would look for more of them.
     pub(super) fn cancel_token(&mut self, token: u64) {
-        self.cancel(CancelBuilder::user_data(token).all());
+        self.cancel(CancelBuilder::user_data(token));
     }
 
     /// Cancels everything on the ring.
