@@ -198,11 +198,14 @@ impl ShardScript {
     }
 
     fn append_request(&mut self, out: &mut Vec<u8>) -> Result<(), ScriptError> {
-        let text: BString = self
-            .hooks
-            .request
-            .call(())
-            .map_err(|error| call_error(&self.path, "request", &error))?;
+        let text: BString = self.hooks.request.call(()).map_err(|error| match error {
+            mlua::Error::FromLuaConversionError { from, .. } => ScriptError::Call {
+                script: self.path.to_path_buf(),
+                hook: "request",
+                cause: format!("it must return a string, not {from}"),
+            },
+            error => call_error(&self.path, "request", &error),
+        })?;
         out.extend_from_slice(&text);
         Ok(())
     }
