@@ -51,16 +51,14 @@ fn read_request(input: &mut impl BufRead) -> io::Result<Option<Request>> {
 
 /// Answers all requests of a connection, and hands them over.
 fn serve(stream: &TcpStream, seen: &Sender<Request>) -> io::Result<()> {
-    let mut head = "HTTP/1.1 200 OK\r\n".to_owned();
-    for (name, value) in HEADERS {
-        head += &format!("{name}: {value}\r\n");
-    }
+    let fields = HEADERS.map(|(name, value)| format!("{name}: {value}\r\n")).concat();
+    let response = format!("HTTP/1.1 200 OK\r\n{fields}\r\n{BODY}");
     let (mut input, mut output) = (BufReader::new(stream), stream);
     while let Some(request) = read_request(&mut input)? {
         if seen.send(request).is_err() {
             break;
         }
-        output.write_all(format!("{head}\r\n{BODY}").as_bytes())?;
+        output.write_all(response.as_bytes())?;
     }
     Ok(())
 }

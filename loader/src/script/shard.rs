@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use mlua::{Function, Lua, LuaString};
+use mlua::{BString, Function, Lua};
 use ringbench_http::RequestKind;
 
 use super::ScriptError;
@@ -184,9 +184,10 @@ impl ShardScript {
             }
         }
         let Hooks { lua, response, .. } = &self.hooks;
+        let string = |wanted: bool, bytes| wanted.then(|| lua.create_string(bytes)).transpose();
         let call = || {
-            let fields = lua.create_string(&self.fields)?;
-            response.call::<()>((status, fields, lua.create_string(body)?))
+            let fields = string(self.wants_headers(), self.fields.as_slice())?;
+            response.call::<()>((status, fields, string(self.wants_body(), body)?))
         };
         call().map_err(|error| call_error(&self.path, "response", &error))
     }
@@ -197,12 +198,15 @@ impl ShardScript {
     }
 
     fn append_request(&mut self, out: &mut Vec<u8>) -> Result<(), ScriptError> {
-        let text: LuaString = self
-            .hooks
-            .request
-            .call(())
-            .map_err(|error| call_error(&self.path, "request", &error))?;
-        out.extend_from_slice(&text.as_bytes());
+        let text: BString = self.hooks.request.call(()).map_err(|error| match error {
+            mlua::Error::FromLuaConversionError { from, .. } => ScriptError::Call {
+                script: self.path.to_path_buf(),
+                hook: "request",
+                cause: format!("it must return a string, not {from}"),
+            },
+            error => call_error(&self.path, "request", &error),
+        })?;
+        out.extend_from_slice(&text);
         Ok(())
     }
 

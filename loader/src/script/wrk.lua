@@ -179,7 +179,8 @@ local function cut_up(fields)
 end
 
 -- `fields` is a name and its value for each header field, each ended by a line feed, which neither
--- can have in it: one string is cheaper to bring here than many.
+-- can have in it: one string is cheaper to bring here than many. nil, as `body`, if the script has no
+-- parameter for it.
 function hooks.response(status, fields, body)
    local response = G.response
    if response ~= known and type(response) == "function" then
@@ -187,6 +188,9 @@ function hooks.response(status, fields, body)
          error("`response` was replaced by a function that takes more than the one at the start: "
             .. "give that one the parameters (status, headers, body) too", 0)
       end
+   end
+   if not fields then
+      return response(status)
    end
    if fields ~= cut then
       cut_up(fields)
