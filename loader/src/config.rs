@@ -52,10 +52,14 @@ pub struct Config {
     pub interval: Option<Duration>,
     /// How often figures are kept, for reports that show the run in time; at most `interval`.
     pub keep_every: Option<Duration>,
+    /// Whether the latencies of each of these intervals are wanted, too.
+    pub keep_latencies: bool,
     /// Whether to draw a progress bar if there is a terminal.
     pub progress: bool,
     /// The server's process, if it was named.
     pub server_pid: Option<u32>,
+    /// Whether the server, the machine and TCP are looked at.
+    pub observe: bool,
     /// The engine.
     pub engine: Engine,
     /// The cores to run on, empty for all that are allowed.

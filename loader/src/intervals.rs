@@ -13,6 +13,8 @@ use crate::report::interval::Interval;
 pub enum Message {
     /// An interval is over for this shard.
     Part(Box<Part>),
+    /// The shard cannot go on, and why.
+    Failed(String),
     /// The shard is done; nothing more comes from it.
     Done {
         /// Which shard.
@@ -72,6 +74,14 @@ impl Reporter {
         }
     }
 
+    /// Says something.
+    pub fn tell(&self, message: Message) {
+        if let Some(sender) = &self.sender {
+            // If nobody listens, the run is being ended.
+            let _ = sender.send(message);
+        }
+    }
+
     /// The shard is done.
     pub fn done(&mut self) {
         if let Some(sender) = self.sender.take() {
@@ -115,9 +125,11 @@ impl Assembler {
         }
     }
 
-    /// Takes a message in; the intervals that are complete with it, in order.
-    pub fn take(&mut self, message: Message) -> Vec<Interval> {
+    /// Takes a message in; the intervals that are complete with it, in order, each with its
+    /// latencies.
+    pub fn take(&mut self, message: Message) -> Vec<(Interval, Histogram)> {
         match message {
+            Message::Failed(_) => {}
             Message::Done { shard } => self.delivered[shard] = u64::MAX,
             Message::Part(part) => {
                 let Part { shard, number, latency, counters } = *part;
@@ -135,7 +147,7 @@ impl Assembler {
         let mut intervals = Vec::new();
         while let Some(entry) = self.pending.first_entry().filter(|entry| *entry.key() < complete) {
             let (number, pending) = entry.remove_entry();
-            intervals.push(self.interval(number, &pending));
+            intervals.push((self.interval(number, &pending), pending.latency));
         }
         intervals
     }
@@ -191,7 +203,7 @@ mod tests {
 
     fn requests(assembler: &mut Assembler, receiver: &Receiver<Message>) -> Vec<(u64, u64, u64)> {
         let lines = receiver.try_iter().flat_map(|message| assembler.take(message));
-        lines.map(|line| (line.elapsed_us, line.length_us, line.requests)).collect()
+        lines.map(|(line, _)| (line.elapsed_us, line.length_us, line.requests)).collect()
     }
 
     #[test]

@@ -44,6 +44,7 @@ pub mod script;
 pub mod tally;
 pub mod url;
 pub mod verdict;
+pub mod watch;
 
 pub use config::{Config, Ending};
 pub use flags::{Flags, Format};

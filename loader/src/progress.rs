@@ -53,6 +53,7 @@ impl Progress {
                 self.bar.set_position(if self.by_requests { counters.requests } else { done });
                 self.bar.set_message(standing(*elapsed, counters));
             }
+            News::Latencies { .. } => {}
             News::Interval(interval) => {
                 if self.shows_intervals {
                     self.write_interval(interval);

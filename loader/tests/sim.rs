@@ -18,6 +18,7 @@ use ringload::ledger::CloseCause;
 use ringload::pace::Clock;
 use ringload::plan::Plan;
 use ringload::schedule::Arrival;
+use ringload::source::Material;
 use ringload::tally::{OpenTally, Tally};
 use ringload::{Config, Flags};
 
@@ -207,7 +208,7 @@ impl World {
         let url = format!("http://{ADDRESS}/");
         let words = ["ringload", url.as_str()].into_iter().chain(args.split_whitespace());
         let config = Flags::try_parse_from(words).and_then(Flags::config).expect("good flags");
-        let plan = Plan::new(&config).expect("a request");
+        let plan = Material::Plan(Arc::new(Plan::new(&config).expect("a request")));
         let shared = Arc::new(Shared::new(&config, plan, vec![address().into()]));
         let mut sim = Sim::new(options);
         let server = server.map(|site| sim.add_server(address(), site));
@@ -330,13 +331,13 @@ impl World {
 
     /// The intervals that were told, and the latencies with them put back.
     fn latencies(&self) -> u64 {
-        let every_ns = self.config.interval.map_or(u64::MAX, |every| every.as_nanos() as u64);
+        let every_ns = self.config.keep_every.map_or(u64::MAX, |every| every.as_nanos() as u64);
         let mut assembler = Assembler::new(self.config.threads, every_ns);
         let lines: u64 = self
             .messages
             .try_iter()
             .flat_map(|message| assembler.take(message))
-            .map(|line| line.requests)
+            .map(|(line, _)| line.requests)
             .sum();
         let told = assembler.latency.count();
         assert_eq!(lines, told, "the lines say what was handed over");

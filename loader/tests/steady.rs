@@ -26,7 +26,7 @@ fn allocations_while_running(load: &str) -> (u64, usize) {
     let server = ringserve::start(&config).expect("io_uring can be used");
     let address = server.addresses()[0];
 
-    let load = format!("ringload -t1 -c64 {load}").replace("ADDRESS", &address.to_string());
+    let load = format!("ringload --no-observe -t1 -c64 {load}").replace("ADDRESS", &address.to_string());
     let config = Flags::try_parse_from(load.split(' ')).and_then(Flags::config).expect("flags");
     let mut begun: Option<(u64, Region<'_, System>)> = None;
     let mut counted = None;
@@ -63,6 +63,9 @@ fn nothing_is_allocated_per_request_or_reconnect() {
         ("-d60s http://ADDRESS/", 0),
         ("-d60s http://ADDRESS/json", 0),
         ("-d60s -p16 http://ADDRESS/", 0),
+        ("-d60s -R 40k http://ADDRESS/", 0),
+        ("-d60s -R 40k --schedule per-connection http://ADDRESS/", 0),
+        ("-d60s --requests tests/requests/shop.toml http://ADDRESS/", 0),
         ("-d60s -b {\"sequence\":7} http://ADDRESS/ping", 0),
         ("-d60s -b hello http://ADDRESS/echo", 0),
         ("-d60s --requests-per-connection 10 http://ADDRESS/", LATE_GROWTH),

@@ -6,6 +6,7 @@ use std::time::Duration;
 use clap::ValueEnum;
 
 use super::parse::parse_interval;
+use crate::gate::Gate;
 
 /// What is told of a run.
 #[derive(Clone, Debug, clap::Args)]
@@ -60,6 +61,16 @@ pub struct OutputFlags {
     /// address, if that is this machine].
     #[arg(long, value_name = "PID", value_parser = clap::value_parser!(u32).range(1..))]
     pub server_pid: Option<u32>,
+
+    /// Look at nothing but the connections: neither at the server's process nor at the machine nor
+    /// at TCP.
+    #[arg(long, conflicts_with = "server_pid")]
+    pub no_observe: bool,
+
+    /// End with exit code 3 if this is so, such as 'p99>5ms', 'errors>0.1%' or 'rps<100k'; may be
+    /// repeated.
+    #[arg(long, value_name = "CONDITION")]
+    pub fail_if: Vec<Gate>,
 }
 
 /// How the report is written.

@@ -30,7 +30,7 @@ pub struct RequestFlags {
     pub request_file: Option<PathBuf>,
 
     /// A wrk script in Lua; what follows the URL after `--` is for its init function.
-    #[arg(short, long, value_name = "FILE", conflicts_with_all = ["method", "body"])]
+    #[arg(short, long, value_name = "FILE", conflicts_with_all = ["method", "body", "pipeline"])]
     pub script: Option<PathBuf>,
 
     /// Send `Connection: close` and open a connection for each request.

@@ -9,6 +9,7 @@
 //! |---|---|
 //! | this | the calls of the engine |
 //! | [`open_loop`] | sends requests when they are due |
+//! | [`script`] | lets a script have its say |
 //! | [`ends`] | what comes of connections that end |
 //!
 //! With pipelining a burst of requests leaves in one send, and the next when all of it is answered,
@@ -29,12 +30,12 @@ use crate::connection::{Connection, Outcome, Phase};
 use crate::intervals::{Message, Reporter};
 use crate::opener::{Opener, Throttle};
 use crate::pace::{Budget, Clock, Patience, clamp_ns, share};
-use crate::plan::Plan;
-use crate::source::Source;
+use crate::source::{Material, Source};
 use crate::tally::{Recorder, Tally, Trouble};
 
 mod ends;
 mod open_loop;
+mod script;
 
 /// How often a shard publishes its counters and samples its rate.
 const TICK_NS: u64 = RateSampler::SLICE_NS;
@@ -48,7 +49,7 @@ const OPENING_TIME: Duration = Duration::from_secs(30);
 #[derive(Debug)]
 pub struct Shared {
     config: Config,
-    plan: Arc<Plan>,
+    material: Material,
     /// Where connections lead, in turn: one for each local address that they come from.
     targets: Vec<Target>,
     clock: Clock,
@@ -56,11 +57,11 @@ pub struct Shared {
 }
 
 impl Shared {
-    /// For a run that sends `plan` to `targets`, which are not empty.
-    pub fn new(config: &Config, plan: Plan, targets: Vec<Target>) -> Self {
+    /// For a run that sends what `material` gives to `targets`, which are not empty.
+    pub fn new(config: &Config, material: Material, targets: Vec<Target>) -> Self {
         let duration = config.ending.duration;
         Self {
-            plan: Arc::new(plan),
+            material,
             targets,
             clock: match &config.open_loop {
                 None => Clock::new(duration),
@@ -115,6 +116,10 @@ pub struct Load {
     ended: u64,
     next_tick_ns: u64,
     over: bool,
+    /// Whether a script says how long to wait before each request.
+    delays: bool,
+    /// Whether a script is told of responses.
+    tells_responses: bool,
 }
 
 impl Load {
@@ -122,8 +127,8 @@ impl Load {
     pub fn new(run: Arc<Shared>, shard: usize, messages: Sender<Message>) -> Self {
         let (config, count) = (&run.config, run.published.len());
         let connections = share(config.connections as u64, count, shard) as usize;
-        let per_connection = run.plan.per_connection();
-        let burst = per_connection.min(config.pipeline.into()) as u32;
+        let per_connection = run.material.per_connection(config);
+        let burst = per_connection.min(run.material.burst(config).into()) as u32;
         let per_connection = match config.open_loop {
             None => per_connection,
             // A burst is due as a whole, so it is not cut short for what is left of a connection.
@@ -131,6 +136,12 @@ impl Load {
         };
         let open_loop = config.open_loop.as_ref().map(|open_loop| {
             OpenLoop::new(open_loop, (shard, count), connections, burst, config.seed)
+        });
+        let mut source = run.material.source(shard, config);
+        let script = source.script().map(|scripted| &scripted.script);
+        let (delays, tells_responses) = script.map_or((false, false), |script| {
+            // Where requests have a schedule there is nothing to wait for.
+            (script.has_delay() && open_loop.is_none(), script.has_response())
         });
         let mut tally = Tally::new();
         tally.open_loop = open_loop.as_ref().map(|_| Box::default());
@@ -141,7 +152,7 @@ impl Load {
             next_target: shard,
             timeout_ns: clamp_ns(config.timeout),
             limits: Limits::client(),
-            source: Source::Fixed(Arc::clone(&run.plan)),
+            source,
             burst,
             per_connection,
             open_loop,
@@ -158,6 +169,8 @@ impl Load {
             ended: 0,
             next_tick_ns: 0,
             over: false,
+            delays,
+            tells_responses,
             shared: run,
         }
     }
@@ -176,6 +189,7 @@ impl Load {
     #[inline]
     fn next(&mut self, ops: &mut Ops, id: ConnId) {
         match self.open_loop {
+            None if self.delays => self.write_after_delay(ops, id),
             None => self.write(ops, id, self.burst),
             Some(_) => self.free(ops, id),
         }
@@ -190,8 +204,20 @@ impl Load {
         }
         let (out, conn) = (ops.output(id), &mut self.conns[id.index()]);
         let before = out.len();
-        self.source.write(requests, out, |count, kind| conn.sent(count, kind));
+        let mut written = 0;
+        let outcome = self.source.write(requests, out, |count, kind| {
+            conn.sent(count, kind);
+            written += count;
+        });
         self.tally.counters.bytes_written += (out.len() - before) as u64;
+        if written != requests || outcome.is_err() {
+            return self.wrote_otherwise(ops, id, requests, written, outcome.err());
+        }
+        self.wrote(ops, id, requests);
+    }
+
+    #[inline]
+    fn wrote(&mut self, ops: &mut Ops, id: ConnId, requests: u32) {
         ops.set_deadline(id, ops.now_ns().saturating_add(self.timeout_ns));
         self.wrote.push(id.index() as u32);
         self.tally.ledger.sent += u64::from(requests);
@@ -217,6 +243,7 @@ impl Load {
         let now_ns = ops.now_ns();
         let count = if self.has_use_for_more() { self.opener.start(now_ns) } else { 0 };
         for _ in 0..count {
+            self.follow_script(ops);
             let id = ops.connect(self.targets[self.next_target % self.targets.len()]);
             self.next_target += 1;
             if self.conns.len() <= id.index() {
@@ -357,11 +384,20 @@ impl Handler for Load {
         if self.over {
             return;
         }
-        let conn = &mut self.conns[id.index()];
         let answered = self.tally.counters.requests;
         self.tally.counters.bytes_read += bytes.len() as u64;
-        let mut recorder = Recorder { tally: &mut self.tally, now_ns: ops.now_ns() };
-        let outcome = conn.receive(bytes, &self.limits, &mut recorder, &mut self.spare);
+        let outcome = if self.tells_responses {
+            self.receive_for_script(ops, id, bytes)
+        } else {
+            let mut recorder = Recorder { tally: &mut self.tally, now_ns: ops.now_ns() };
+            let conn = &mut self.conns[id.index()];
+            conn.receive(bytes, &self.limits, &mut recorder, &mut self.spare)
+        };
+        if self.over {
+            // A script has ended the run.
+            return;
+        }
+        let conn = &self.conns[id.index()];
         if conn.newness.is_new() && self.tally.counters.requests > answered {
             self.prove(id);
         }
@@ -400,6 +436,8 @@ impl Handler for Load {
         if conn.phase == Phase::Connecting {
             conn.phase = Phase::Abandoned;
             ops.abort(id);
+        } else if conn.unanswered() == 0 && self.delays {
+            self.write(ops, id, self.burst);
         } else if conn.unanswered() > 0 {
             // A server that is merely slow gets its connections back at once.
             let newness = std::mem::take(&mut conn.newness);
@@ -424,6 +462,9 @@ impl Handler for Load {
         self.reporter.observe(now_ns, latency, counters);
         if now_ns >= self.next_tick_ns {
             self.tick(now_ns);
+            if self.is_stopped_by_script() {
+                return self.finish(ops);
+            }
         }
         let requests = self.tally.counters.requests;
         let open_loop = self.open_loop.as_ref();

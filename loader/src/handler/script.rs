@@ -1,0 +1,86 @@
+//! What a script has to say in a run. Without one, none of this is on the way of a request.
+
+use ringbench_engine::{ConnId, Ops, Target};
+
+use super::Load;
+use crate::connection::Outcome;
+use crate::intervals::Message;
+use crate::pace::clamp_ns;
+use crate::script::ScriptError;
+use crate::source::Source;
+use crate::tally::Recorder;
+
+impl Load {
+    /// Waits as long as the script says, then sends the next request.
+    #[cold]
+    pub(super) fn write_after_delay(&mut self, ops: &mut Ops, id: ConnId) {
+        let Source::Script(scripted) = &mut self.source else { return };
+        match scripted.script.delay() {
+            Ok(delay) if delay.is_zero() => self.write(ops, id, self.burst),
+            Ok(delay) => ops.set_deadline(id, ops.now_ns().saturating_add(clamp_ns(delay))),
+            Err(error) => self.script_failed(ops, &error),
+        }
+    }
+
+    /// A script has written more or fewer requests than it was asked for, or none as it failed.
+    #[cold]
+    pub(super) fn wrote_otherwise(
+        &mut self,
+        ops: &mut Ops,
+        id: ConnId,
+        wanted: u32,
+        written: u32,
+        error: Option<ScriptError>,
+    ) {
+        if let Some(error) = error {
+            self.budget.give_back(wanted);
+            return self.script_failed(ops, &error);
+        }
+        match written.checked_sub(wanted) {
+            Some(more) => _ = self.budget.take(more),
+            None => self.budget.give_back(wanted - written),
+        }
+        self.wrote(ops, id, written);
+    }
+
+    /// Takes in what was received and tells the script of the responses in it.
+    #[cold]
+    pub(super) fn receive_for_script(
+        &mut self,
+        ops: &mut Ops,
+        id: ConnId,
+        bytes: &[u8],
+    ) -> Outcome {
+        let Source::Script(scripted) = &mut self.source else { return Outcome::Waiting };
+        let recorder = Recorder { tally: &mut self.tally, now_ns: ops.now_ns() };
+        let mut sink = scripted.sink(id.index(), recorder);
+        let conn = &mut self.conns[id.index()];
+        let outcome = conn.receive(bytes, &self.limits, &mut sink, &mut self.spare);
+        if let Some(error) = sink.failure {
+            self.script_failed(ops, &error);
+        } else if self.is_stopped_by_script() {
+            self.finish(ops);
+        }
+        outcome
+    }
+
+    /// Whether the script has stopped this thread.
+    pub(super) fn is_stopped_by_script(&mut self) -> bool {
+        self.source.script().is_some_and(|scripted| scripted.script.is_stopped())
+    }
+
+    /// Connects to where the script wants, if it has changed its mind.
+    pub(super) fn follow_script(&mut self, ops: &mut Ops) {
+        let Some(scripted) = self.source.script() else { return };
+        let Some(address) = scripted.script.address() else { return };
+        if scripted.address.replace(address) != Some(address) {
+            self.targets = vec![ops.add_target(Target::tcp(address))];
+        }
+    }
+
+    /// The script cannot go on, and so neither can the run.
+    pub(super) fn script_failed(&mut self, ops: &mut Ops, error: &ScriptError) {
+        self.reporter.tell(Message::Failed(error.to_string()));
+        self.finish(ops);
+    }
+}
