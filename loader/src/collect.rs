@@ -128,6 +128,7 @@ impl Collected {
             },
             intervals: Vec::new(),
             observed: Observed::default(),
+            machines: Vec::new(),
             warnings,
         }
     }

@@ -95,7 +95,7 @@ mod tests {
         // 2048 parts of 128 ns reach 262 us; 24 doublings later it is more than an hour.
         let (buckets, parts) = Histogram::new().bucket_shape();
         assert_eq!(parts, 2_048);
-        let reach_ns = parts * Histogram::UNIT_NS << (buckets - 1);
+        let reach_ns = (parts * Histogram::UNIT_NS) << (buckets - 1);
         assert!((Histogram::HIGHEST_NS..Histogram::HIGHEST_NS * 2).contains(&reach_ns));
     }
 }
