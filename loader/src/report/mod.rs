@@ -9,6 +9,10 @@
 //! | [`wrk2`] | what wrk2 prints in an open loop: percentiles, spectrum |
 //! | [`hgrm`] | HdrHistogram's table of percentiles |
 //! | [`json`] | one JSON object with stable keys (`--format json`), and such an object read back |
+//! | [`csv`] | the intervals of a run, a line each |
+//! | [`hlog`] | an HDR log, a line with a histogram for each interval, while a run goes on |
+//! | [`prometheus`] | metrics for Prometheus |
+//! | [`merge`] | nothing: puts the reports of several load machines together, [`combine()`] files |
 //! | [`interval`] | one line per interval while a run goes on (`--interval`) |
 //! | [`remarks`] | reasons not to trust a run, for all of them |
 
@@ -21,14 +25,21 @@ use crate::ledger::CloseLine;
 use self::interval::Interval;
 use self::observed::Observed;
 
+pub mod combine;
+pub mod csv;
 pub mod hgrm;
+pub mod hlog;
 pub mod interval;
 pub mod json;
+pub mod merge;
 pub mod observed;
+pub mod prometheus;
 pub mod remarks;
 pub mod text;
 pub mod wrk;
 pub mod wrk2;
+
+pub use self::combine::combine;
 
 #[cfg(test)]
 mod fixtures;
