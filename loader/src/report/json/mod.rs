@@ -9,6 +9,8 @@ use super::{Judgement, RunReport};
 
 mod document;
 pub(super) mod parts;
+#[cfg(test)]
+mod schema;
 
 /// Why text is no report that can be read back.
 #[derive(Debug, thiserror::Error)]
