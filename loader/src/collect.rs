@@ -157,6 +157,7 @@ impl Collected {
             },
             intervals: Vec::new(),
             observed: Observed::default(),
+            machines: Vec::new(),
             warnings,
         }
     }

@@ -14,8 +14,8 @@ use crate::stats::{Moments, within_stdev_percent};
 /// Each shard has one of its own; they are [merged](Histogram::merge) when a report is made.
 #[derive(Clone, Debug)]
 pub struct Histogram {
-    buckets: Buckets<u64>,
-    moments: Moments,
+    pub(crate) buckets: Buckets<u64>,
+    pub(crate) moments: Moments,
 }
 
 /// The figures of a latency histogram that reports give, in microseconds.

@@ -7,6 +7,8 @@
 //! | module | what it holds |
 //! |---|---|
 //! | [`histogram`] | [`Histogram`]: latencies in nanoseconds, bounded memory, exact mean and stdev |
+//! | [`packed`] | [`Packed`]: a histogram as text (HdrHistogram V2) and back, nothing lost |
+//! | [`spectrum`] | the steps of HdrHistogram's percentile tables |
 //! | [`stats`] | [`Moments`] (exact running moments), [`RateSampler`] (the "Req/Sec" row) |
 //! | [`counters`] | [`Counters`] of a shard and the [`SharedCounters`] it publishes them into |
 //! | [`proc`] | CPU time, memory and context switches of a process |
@@ -32,7 +34,9 @@
 pub mod counters;
 pub mod histogram;
 pub mod machine;
+pub mod packed;
 pub mod proc;
+pub mod spectrum;
 pub mod stats;
 pub mod threads;
 pub mod units;
@@ -40,7 +44,9 @@ pub mod units;
 pub use counters::{Counters, Errors, SharedCounters};
 pub use histogram::{Histogram, Summary};
 pub use machine::MachineTimes;
+pub use packed::{Packed, UnpackError};
 pub use proc::{ProcError, ProcSample};
+pub use spectrum::PercentileStep;
 pub use stats::{Moments, RateSampler, RateSamples};
 pub use threads::{ProcessThreads, ThreadSample, ThreadTimes};
 pub use units::UnitError;

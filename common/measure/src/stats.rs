@@ -80,6 +80,18 @@ impl Moments {
         self.sum
     }
 
+    /// The sum of the squares of all values.
+    pub(crate) fn sum_squares(&self) -> u128 {
+        self.sum_squares
+    }
+
+    /// What the getters gave, put together again.
+    pub(crate) fn from_parts(count: u64, min: u64, max: u64, sum: u128, sum_squares: u128) -> Self {
+        // Without a value the getters give 0 as the smallest; merging needs what is above all.
+        let min = if count == 0 { u64::MAX } else { min };
+        Self { count, min, max, sum, sum_squares }
+    }
+
     /// The arithmetic mean, 0 when there is no value.
     pub fn mean(&self) -> f64 {
         if self.count == 0 {
@@ -141,13 +153,13 @@ pub(crate) fn within_stdev_percent(buckets: &Buckets<u64>, moments: &Moments) ->
 /// sharp to 1 %.
 #[derive(Clone, Debug)]
 pub struct RateSamples {
-    moments: Moments,
-    buckets: Buckets<u64>,
+    pub(crate) moments: Moments,
+    pub(crate) buckets: Buckets<u64>,
 }
 
 impl RateSamples {
     /// Rates above this count as this where the share within one standard deviation is concerned.
-    const HIGHEST_PER_SEC: u64 = 1_000_000_000;
+    pub(crate) const HIGHEST_PER_SEC: u64 = 1_000_000_000;
 
     /// An empty set of samples.
     pub fn new() -> Self {

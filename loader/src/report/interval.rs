@@ -3,8 +3,9 @@
 use std::fmt;
 
 use ringbench_measure::{Counters, Errors, Histogram, units};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
+use super::json::parts::{ErrorCounts, Machine};
 use super::json::rounded;
 use super::observed::MachineUse;
 
@@ -108,30 +109,15 @@ impl Interval {
     ///
     /// None that is known: every value has a JSON form.
     pub fn json_line(&self) -> serde_json::Result<String> {
-        let mut line = serde_json::to_string(&Line {
-            elapsed_us: self.elapsed_us,
-            interval_us: self.length_us,
-            requests: self.requests,
-            requests_per_sec: rounded(self.requests_per_sec()),
-            bytes_read: self.bytes_read,
-            latency_us: self.latency.map(|latency| {
-                let us = |ns: u64| ns as f64 / 1_000.0;
-                LatencyLine {
-                    p50: us(latency.p50_ns),
-                    p99: us(latency.p99_ns),
-                    max: us(latency.max_ns),
-                }
-            }),
-            errors: self.errors.total(),
-            open_connections: self.open_connections,
-        })?;
+        let mut line = serde_json::to_string(&Line::of(self))?;
         line.push('\n');
         Ok(line)
     }
 }
 
-#[derive(Serialize)]
-struct Line {
+/// An interval in JSON, on a line of its own and in the report.
+#[derive(Serialize, Deserialize)]
+pub(super) struct Line {
     elapsed_us: u64,
     interval_us: u64,
     requests: u64,
@@ -141,13 +127,91 @@ struct Line {
     latency_us: Option<LatencyLine>,
     errors: u64,
     open_connections: u64,
+    opened: u64,
+    closed: u64,
+    #[serde(with = "ErrorCounts")]
+    errors_by_kind: Errors,
+    loader_cpu_ns: u64,
+    server: Option<ServerLine>,
+    machine: Option<Machine>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, Deserialize)]
 struct LatencyLine {
     p50: f64,
+    p90: f64,
     p99: f64,
+    p999: f64,
     max: f64,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(remote = "ServerInterval")]
+struct ServerFields {
+    cpu_ns: u64,
+    rss_bytes: u64,
+    threads: u64,
+    switches: u64,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(transparent)]
+struct ServerLine(#[serde(with = "ServerFields")] ServerInterval);
+
+impl Line {
+    pub(super) fn of(interval: &Interval) -> Self {
+        Self {
+            elapsed_us: interval.elapsed_us,
+            interval_us: interval.length_us,
+            requests: interval.requests,
+            requests_per_sec: rounded(interval.requests_per_sec()),
+            bytes_read: interval.bytes_read,
+            latency_us: interval.latency.map(|latency| {
+                let us = |ns: u64| ns as f64 / 1_000.0;
+                LatencyLine {
+                    p50: us(latency.p50_ns),
+                    p90: us(latency.p90_ns),
+                    p99: us(latency.p99_ns),
+                    p999: us(latency.p999_ns),
+                    max: us(latency.max_ns),
+                }
+            }),
+            errors: interval.errors.total(),
+            open_connections: interval.open_connections,
+            opened: interval.opened,
+            closed: interval.closed,
+            errors_by_kind: interval.errors,
+            loader_cpu_ns: interval.loader_cpu_ns,
+            server: interval.server.map(ServerLine),
+            machine: interval.machine.map(Machine::from),
+        }
+    }
+
+    pub(super) fn restore(self) -> Interval {
+        Interval {
+            elapsed_us: self.elapsed_us,
+            length_us: self.interval_us,
+            requests: self.requests,
+            bytes_read: self.bytes_read,
+            errors: self.errors_by_kind,
+            opened: self.opened,
+            closed: self.closed,
+            open_connections: self.open_connections,
+            latency: self.latency_us.map(|latency| {
+                let ns = |us: f64| (us * 1_000.0).round() as u64;
+                IntervalLatency {
+                    p50_ns: ns(latency.p50),
+                    p90_ns: ns(latency.p90),
+                    p99_ns: ns(latency.p99),
+                    p999_ns: ns(latency.p999),
+                    max_ns: ns(latency.max),
+                }
+            }),
+            loader_cpu_ns: self.loader_cpu_ns,
+            server: self.server.map(|server| server.0),
+            machine: self.machine.map(Into::into),
+        }
+    }
 }
 
 /// The first line of the table.
@@ -234,8 +298,10 @@ mod tests {
             concat!(
                 r#"{"elapsed_us":1000250,"interval_us":500000,"requests":56170,"#,
                 r#""requests_per_sec":112340.0,"bytes_read":9155710,"#,
-                r#""latency_us":{"p50":243.199,"p99":526.0,"max":1500000.0},"#,
-                r#""errors":3,"open_connections":64}"#,
+                r#""latency_us":{"p50":243.199,"p90":400.0,"p99":526.0,"p999":900.0,"#,
+                r#""max":1500000.0},"errors":3,"open_connections":64,"opened":2,"closed":2,"#,
+                r#""errors_by_kind":{"connect":0,"read":2,"write":0,"timeout":0,"status":1},"#,
+                r#""loader_cpu_ns":400000000,"server":null,"machine":null}"#,
                 "\n"
             )
         );

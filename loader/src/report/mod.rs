@@ -6,25 +6,40 @@
 //! |---|---|
 //! | [`wrk`] | wrk's report, line by line |
 //! | [`text`] | the same from a [`RunReport`], followed by what Ringbench adds |
-//! | [`json`] | one JSON object with stable keys (`--format json`) |
+//! | [`wrk2`] | what wrk2 prints in an open loop: percentiles, spectrum |
+//! | [`hgrm`] | HdrHistogram's table of percentiles |
+//! | [`json`] | one JSON object with stable keys (`--format json`), and such an object read back |
+//! | [`csv`] | the intervals of a run, a line each |
+//! | [`hlog`] | an HDR log, a line with a histogram for each interval, while a run goes on |
+//! | [`prometheus`] | metrics for Prometheus |
+//! | [`merge`] | nothing: puts the reports of several load machines together, [`combine()`] files |
 //! | [`interval`] | one line per interval while a run goes on (`--interval`) |
 //! | [`remarks`] | reasons not to trust a run, for all of them |
 
 use std::time::Duration;
 
-use ringbench_measure::{Counters, Histogram, RateSamples};
+use ringbench_measure::{Counters, Errors, Histogram, RateSamples};
 
 use crate::ledger::CloseLine;
 
 use self::interval::Interval;
 use self::observed::Observed;
 
+pub mod combine;
+pub mod csv;
+pub mod hgrm;
+pub mod hlog;
 pub mod interval;
 pub mod json;
+pub mod merge;
 pub mod observed;
+pub mod prometheus;
 pub mod remarks;
 pub mod text;
 pub mod wrk;
+pub mod wrk2;
+
+pub use self::combine::combine;
 
 #[cfg(test)]
 pub(crate) mod fixtures;
@@ -118,6 +133,48 @@ pub struct Corrected {
     pub latency: Histogram,
 }
 
+/// What somebody else made of the figures, to be written with them.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Judgement {
+    /// For people, in a line.
+    pub line: String,
+    /// For programs: what stands under `verdict` in JSON.
+    pub object: serde_json::Value,
+}
+
+/// What one of several load machines did that worked at the same time.
+#[derive(Clone, Debug, PartialEq)]
+pub struct LoadMachine {
+    /// The name of the file that its report was in.
+    pub name: String,
+    /// When its run began, in milliseconds since 1970 by its own clock.
+    pub started_unix_ms: u64,
+    /// How long its run went on.
+    pub duration_us: u64,
+    /// Its shards.
+    pub shards: u64,
+    /// Connections asked of it.
+    pub connections_wanted: u64,
+    /// Responses that it completed.
+    pub requests: u64,
+    /// Bytes that it received.
+    pub bytes_read: u64,
+    /// Its failures.
+    pub errors: Errors,
+}
+
+impl LoadMachine {
+    /// Complete responses per second of its own duration.
+    pub fn requests_per_sec(&self) -> f64 {
+        per_sec(self.requests, self.duration_us)
+    }
+
+    /// Bytes received per second of its own duration.
+    pub fn transfer_bytes_per_sec(&self) -> f64 {
+        per_sec(self.bytes_read, self.duration_us)
+    }
+}
+
 /// All that is known at the end of a run; shards merged.
 #[derive(Clone, Debug)]
 pub struct RunReport {
@@ -182,6 +239,8 @@ pub struct RunReport {
     pub intervals: Vec<Interval>,
     /// What was seen of the server, the machine and TCP during the run.
     pub observed: Observed,
+    /// The load machines that a [merged](merge) report is of; empty where there was one.
+    pub machines: Vec<LoadMachine>,
     /// Reasons for distrust that only the caller can know; [`remarks`] finds the others.
     pub warnings: Vec<String>,
     /// What a reader of the figures should know, but which is no reason for distrust.
@@ -189,25 +248,40 @@ pub struct RunReport {
 }
 
 impl RunReport {
-    /// Complete responses per second of the actual duration.
+    /// Complete responses per second of the actual duration. Of several load machines it is the sum
+    /// of their rates, each over its own duration.
     pub fn requests_per_sec(&self) -> f64 {
-        self.per_sec(self.counters.requests)
+        self.rate(LoadMachine::requests_per_sec, self.counters.requests)
     }
 
-    /// Bytes received per second of the actual duration.
+    /// Bytes received per second of the actual duration, summed up like the requests.
     pub fn transfer_bytes_per_sec(&self) -> f64 {
-        self.per_sec(self.counters.bytes_read)
+        self.rate(LoadMachine::transfer_bytes_per_sec, self.counters.bytes_read)
     }
 
     /// What a response cost the load generator, where its CPU time is known.
     pub fn cpu_us_per_request(&self) -> Option<f64> {
-        match (self.loader_cpu_ns, self.counters.requests) {
-            (None, _) | (_, 0) => None,
-            (Some(cpu_ns), requests) => Some(cpu_ns as f64 / 1_000.0 / requests as f64),
-        }
+        per_request_us(self.loader_cpu_ns?, self.counters.requests)
     }
 
-    fn per_sec(&self, amount: u64) -> f64 {
-        if self.duration_us == 0 { 0.0 } else { amount as f64 * 1e6 / self.duration_us as f64 }
+    /// What a request cost the server, where its process was watched.
+    pub fn server_cpu_us_per_request(&self) -> Option<f64> {
+        per_request_us(self.observed.server.as_ref()?.cpu_ns, self.counters.requests)
     }
+
+    fn rate(&self, of_machine: fn(&LoadMachine) -> f64, amount: u64) -> f64 {
+        if self.machines.is_empty() {
+            per_sec(amount, self.duration_us)
+        } else {
+            self.machines.iter().map(of_machine).sum()
+        }
+    }
+}
+
+fn per_sec(amount: u64, duration_us: u64) -> f64 {
+    if duration_us == 0 { 0.0 } else { amount as f64 * 1e6 / duration_us as f64 }
+}
+
+fn per_request_us(cpu_ns: u64, requests: u64) -> Option<f64> {
+    (requests > 0).then(|| cpu_ns as f64 / 1_000.0 / requests as f64)
 }

@@ -40,6 +40,13 @@ pub struct ServerUse {
     pub involuntary_switches: u64,
 }
 
+impl ServerUse {
+    /// The CPU time that it used, in cores: 1.5 is one core and half of another.
+    pub fn core_share(&self) -> f64 {
+        if self.wall_ns == 0 { 0.0 } else { self.cpu_ns as f64 / self.wall_ns as f64 }
+    }
+}
+
 /// How the machine spent its time during the run, as shares (0 to 1) of all cores.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct MachineUse {

@@ -39,6 +39,8 @@ pub struct Figures {
     pub rate: Row,
     /// Latencies at [`Figures::PERCENTILES`] in microseconds, if they are to be printed.
     pub percentiles_us: Option<[f64; 4]>,
+    /// What wrk2 prints in their place: whole lines, empty in wrk's own layout.
+    pub distributions: String,
     /// Complete responses.
     pub requests: u64,
     /// Actual duration.
@@ -72,6 +74,7 @@ impl fmt::Display for Figures {
                 writeln!(out, "{percent:>7.0}%{cell}")?;
             }
         }
+        out.write_str(&self.distributions)?;
         let (duration, read) =
             (units::duration_us(self.duration_us), units::bytes(self.bytes_read));
         writeln!(out, "  {} requests in {duration}, {read} read", self.requests)?;
@@ -147,6 +150,7 @@ pub(super) mod tests {
                 Figures::PERCENTILES
                     .map(|percent| amount(words_of(text, &format!("{percent}%  "))[0]))
             }),
+            distributions: String::new(),
             requests: totals[0].parse().expect("requests"),
             duration_us: amount(totals[3]),
             bytes_read: amount(totals[4]),
@@ -251,6 +255,7 @@ pub(super) mod tests {
                 within_stdev_percent: 86.54,
             },
             percentiles_us: Some([635.0, 1_000.0, 2_000.0, 1_500_000.0]),
+            distributions: String::new(),
             requests: 22_464_657,
             duration_us: 30e6,
             bytes_read: 17.76 * 1_073_741_824.0,

@@ -4,6 +4,8 @@ use ringbench_measure::units;
 
 use super::RunReport;
 
+mod open_loop;
+
 /// A shard that uses more of its core than this was, or nearly was, the limit of the run.
 const BUSY_CORE_SHARE: f64 = 0.90;
 /// From this share on, error responses are a large enough part of a run to shift its figures.
@@ -12,7 +14,8 @@ const ERROR_STATUS_SHARE: f64 = 0.01;
 const SAMPLES_BEYOND_PERCENTILE: u64 = 10;
 /// Fewer requests per reconnect than this, and connecting is a visible part of the rate.
 const REQUESTS_PER_RECONNECT: u64 = 100;
-
+/// From this share on, time that a hypervisor takes away is seen in the latencies.
+const STEAL_SHARE: f64 = 0.01;
 /// A latency of more than so many medians is a stall rather than the spread of an even load.
 const STALL_RATIO: f64 = 100.0;
 
@@ -39,16 +42,20 @@ impl Remarks {
             statuses(report),
             busy_shards(report),
             overflows(report),
+            steal(report),
         ];
-        let warnings = report.warnings.iter().cloned().chain(found.into_iter().flatten());
+        let found = found.into_iter().flatten().chain(open_loop::warnings(report));
+        let warnings = report.warnings.iter().cloned().chain(found);
         let found = [
             closed_loop(report),
             pipelining(report),
             reconnects(report),
             buffers(report),
+            retransmits(report),
             thin_tail(report),
         ];
-        let notes = report.notes.iter().cloned().chain(found.into_iter().flatten());
+        let found = found.into_iter().flatten().chain(open_loop::notes(report));
+        let notes = report.notes.iter().cloned().chain(found);
         Self { warnings: warnings.collect(), notes: notes.collect() }
     }
 }
@@ -149,9 +156,20 @@ fn overflows(report: &RunReport) -> Option<String> {
     })
 }
 
+fn steal(report: &RunReport) -> Option<String> {
+    let share = report.observed.machine?.steal;
+    (share >= STEAL_SHARE).then(|| {
+        format!(
+            "a hypervisor gave {:.1} % of this machine's time to others: what is slow may be slow \
+             for that reason",
+            share * 100.0
+        )
+    })
+}
+
 fn closed_loop(report: &RunReport) -> Option<String> {
     let summary = report.latency.summary();
-    (summary.max > STALL_RATIO * summary.p50).then(|| {
+    (report.open_loop.is_none() && summary.max > STALL_RATIO * summary.p50).then(|| {
         format!(
             "closed loop: a server that stalls is asked less meanwhile, so that few of the \
              latencies show it; the longest is {:.0} times the median",
@@ -198,6 +216,18 @@ fn buffers(report: &RunReport) -> Option<String> {
     })
 }
 
+fn retransmits(report: &RunReport) -> Option<String> {
+    let tcp = report.observed.tcp?;
+    (tcp.retransmits > 0).then(|| {
+        format!(
+            "TCP sent {} again on {}: the network or a queue in it lost them, and a response \
+             that waits for one is late by some hundred milliseconds",
+            plural(tcp.retransmits, "segment", "segments"),
+            plural(tcp.connections_with_retransmits, "connection", "connections"),
+        )
+    })
+}
+
 fn thin_tail(report: &RunReport) -> Option<String> {
     let count = report.latency.count();
     let (thin, _) = [("p99", 100), ("p99.9", 1_000), ("p99.99", 10_000)]
@@ -220,6 +250,7 @@ fn plural(count: u64, one: &str, many: &str) -> String {
 mod tests {
     use super::*;
     use crate::report::fixtures;
+    use crate::report::observed::{MachineUse, TcpUse};
 
     #[test]
     fn a_healthy_run_has_no_remarks() {
@@ -274,6 +305,20 @@ mod tests {
             ]
         );
         assert_eq!(remarks.notes, [""; 0]);
+    }
+
+    #[test]
+    fn what_was_observed_is_judged() {
+        let mut report = fixtures::healthy();
+        report.observed.machine = Some(MachineUse { steal: 0.009, ..MachineUse::default() });
+        report.observed.tcp = Some(TcpUse::default());
+        assert_eq!(Remarks::of(&report), Remarks::default());
+        report.observed.machine = Some(MachineUse { steal: 0.034, ..MachineUse::default() });
+        report.observed.tcp =
+            Some(TcpUse { retransmits: 1, connections_with_retransmits: 1, ..TcpUse::default() });
+        let Remarks { warnings, notes } = Remarks::of(&report);
+        assert!(warnings.len() == 1 && warnings[0].contains(" 3.4 % "), "{warnings:?}");
+        assert!(notes.len() == 1 && notes[0].contains("1 segment again on 1 conn"), "{notes:?}");
     }
 
     #[test]

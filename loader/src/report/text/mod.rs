@@ -7,7 +7,10 @@ use ringbench_measure::units;
 
 use super::remarks::Remarks;
 use super::wrk::{Figures, Row};
-use super::{Extent, RunReport};
+use super::wrk2::{Distribution, RECORDED, UNCORRECTED};
+use super::{Extent, Judgement, RunReport};
+
+mod ours;
 
 /// Writes a report as text: `print!("{}", Text(&report))`.
 ///
@@ -18,14 +21,27 @@ pub struct Text<'a>(pub &'a RunReport);
 
 impl fmt::Display for Text<'_> {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let report = self.0;
+        Judged { report: self.0, judgement: None }.fmt(out)
+    }
+}
+
+/// The same with a verdict on the run.
+#[derive(Clone, Copy, Debug)]
+pub struct Judged<'a> {
+    /// The report.
+    pub report: &'a RunReport,
+    /// The verdict, if there is one.
+    pub judgement: Option<&'a Judgement>,
+}
+
+impl fmt::Display for Judged<'_> {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let report = self.report;
         writeln!(out, "{}", figures(report))?;
-        write_tail(out, report)?;
-        write_connections(out, report)?;
-        write_statuses(out, report)?;
-        write_unanswered(out, report)?;
-        write_loader(out, report)?;
-        write_engine(out, report)?;
+        ours::write(out, report)?;
+        if let Some(Judgement { line, .. }) = self.judgement {
+            writeln!(out, "  Verdict      {line}")?;
+        }
         let remarks = Remarks::of(report);
         for warning in &remarks.warnings {
             writeln!(out, "  WARNING: {warning}")?;
@@ -56,12 +72,13 @@ fn figures(report: &RunReport) -> Figures {
             max: rates.max() as f64,
             within_stdev_percent: report.rates.within_stdev_percent(),
         },
-        percentiles_us: report.show_latency.then_some([
+        percentiles_us: (report.show_latency && report.open_loop.is_none()).then_some([
             latency.p50,
             latency.p75,
             latency.p90,
             latency.p99,
         ]),
+        distributions: distributions(report),
         requests: report.counters.requests,
         duration_us: report.duration_us as f64,
         bytes_read: report.counters.bytes_read as f64,
@@ -69,6 +86,20 @@ fn figures(report: &RunReport) -> Figures {
         requests_per_sec: report.requests_per_sec(),
         bytes_per_sec: report.transfer_bytes_per_sec(),
     }
+}
+
+/// What wrk2 has in place of wrk's percentiles, where a run goes by a schedule as wrk2's do.
+fn distributions(report: &RunReport) -> String {
+    let Some(open) = &report.open_loop else { return String::new() };
+    let spectrum = report.show_spectrum;
+    let recorded = report
+        .show_latency
+        .then(|| Distribution { histogram: &report.latency, of: RECORDED, spectrum }.to_string());
+    let uncorrected = report.show_uncorrected.then(|| {
+        let of = UNCORRECTED;
+        format!("\n{}", Distribution { histogram: &open.service_time, of, spectrum })
+    });
+    recorded.into_iter().chain(uncorrected).collect()
 }
 
 /// The length of the run in the title, always one word.
@@ -81,88 +112,6 @@ fn extent(extent: Extent) -> String {
             format!("{requests}-request")
         }
     }
-}
-
-fn write_tail(out: &mut fmt::Formatter<'_>, report: &RunReport) -> fmt::Result {
-    if report.latency.is_empty() {
-        return Ok(());
-    }
-    let summary = report.latency.summary();
-    writeln!(
-        out,
-        "  Tail         p99.9 {}, p99.99 {}, max {}",
-        units::duration_us(summary.p999),
-        units::duration_us(summary.p9999),
-        units::duration_us(summary.max),
-    )
-}
-
-fn write_connections(out: &mut fmt::Formatter<'_>, report: &RunReport) -> fmt::Result {
-    let limit = report
-        .requests_per_connection
-        .map_or_else(String::new, |limit| format!(", at most {limit} requests each"));
-    writeln!(
-        out,
-        "  Connections  {} wanted, {} at peak, {} opened, {} closed, {} reconnects{limit}",
-        report.connections_wanted,
-        report.connections_peak,
-        report.counters.opened,
-        report.counters.closed,
-        report.counters.reconnects,
-    )
-}
-
-fn write_statuses(out: &mut fmt::Formatter<'_>, report: &RunReport) -> fmt::Result {
-    let classes = report.counters.status_classes;
-    let seen: Vec<String> = (1..)
-        .zip(classes)
-        .filter(|(_, count)| *count > 0)
-        .map(|(class, count)| format!("{class}xx {count}"))
-        .collect();
-    if seen.is_empty() { Ok(()) } else { writeln!(out, "  Statuses     {}", seen.join(", ")) }
-}
-
-fn write_unanswered(out: &mut fmt::Formatter<'_>, report: &RunReport) -> fmt::Result {
-    let waiting = report.unanswered;
-    if waiting.count == 0 {
-        return Ok(());
-    }
-    writeln!(
-        out,
-        "  Unanswered   {} at the end, the oldest for {}",
-        waiting.count,
-        units::duration_us(waiting.oldest_us as f64),
-    )
-}
-
-fn write_loader(out: &mut fmt::Formatter<'_>, report: &RunReport) -> fmt::Result {
-    let cost = report
-        .cpu_us_per_request()
-        .map(|cpu_us| format!("{} of CPU per request", units::duration_us(cpu_us)));
-    let shares = &report.shard_core_shares;
-    let busy = (!shares.is_empty()).then(|| {
-        let busiest = shares.iter().copied().fold(0.0, f64::max) * 100.0;
-        let mean = shares.iter().sum::<f64>() / shares.len() as f64 * 100.0;
-        format!("busiest shard at {busiest:.0} % of its core, mean {mean:.0} %")
-    });
-    let parts: Vec<String> = cost.into_iter().chain(busy).collect();
-    if parts.is_empty() { Ok(()) } else { writeln!(out, "  Loader       {}", parts.join("; ")) }
-}
-
-fn write_engine(out: &mut fmt::Formatter<'_>, report: &RunReport) -> fmt::Result {
-    let (engine, requests) = (report.engine, report.counters.requests);
-    if engine.enters == 0 || requests == 0 {
-        return Ok(());
-    }
-    writeln!(
-        out,
-        "  Engine       {:.3} enters and {:.2} completions per request, out of buffers {}, queue \
-         overflows {}",
-        engine.enters as f64 / requests as f64,
-        engine.completions as f64 / requests as f64,
-        engine.enobufs,
-        engine.cq_overflows,
-    )
 }
 
 #[cfg(test)]
@@ -193,6 +142,7 @@ Transfer/sec:      7.77MB
 
   Tail         p99.9 99.94ms, p99.99 100.00ms, max 100.00ms
   Connections  64 wanted, 64 at peak, 64 opened, 0 closed, 0 reconnects
+  All open     2.50ms after the start
   Statuses     2xx 100000
   Unanswered   64 at the end, the oldest for 20.00ms
   Loader       7.50us of CPU per request; busiest shard at 39 % of its core, mean 38 %
@@ -295,6 +245,45 @@ Transfer/sec:       0.00B
             assert_eq!(extent(Extent::Time(Duration::from_millis(time_ms))), expected);
         }
         assert_eq!(extent(Extent::Requests(10)), "10-request");
+    }
+
+    #[test]
+    fn an_open_loop_with_all_that_was_watched() {
+        let text = Text(&fixtures::full()).to_string();
+        let (wrk, ours) = text.split_once("\n\n").expect("a blank line between wrk's and ours");
+        assert_eq!(format!("{wrk}\n"), include_str!("../testdata/open-wrk2.txt"));
+        assert_eq!(ours, include_str!("../testdata/open-ours.txt"));
+    }
+
+    #[test]
+    fn wrk2s_layout_where_it_is_asked_for() {
+        let mut report = fixtures::open();
+        (report.show_spectrum, report.show_uncorrected) = (true, true);
+        let text = Text(&report).to_string();
+        let blocks = ["Recorded Latency)", "Detailed Percentile", "Uncorrected Latency (measured"];
+        for (block, times) in blocks.into_iter().zip([1, 2, 1]) {
+            assert_eq!(text.matches(block).count(), times, "{block}");
+        }
+        assert!(text.contains("\n---------") && text.contains("---\n\n  Latency Dist"), "{text}");
+        assert!(text.contains("---\n  100000 requests in 2.00s,"), "{text}");
+        report.show_latency = false;
+        report.show_uncorrected = false;
+        assert!(!Text(&report).to_string().contains("HdrHistogram"));
+        let mut closed = fixtures::healthy();
+        (closed.show_spectrum, closed.show_uncorrected) = (true, true);
+        assert_eq!(Text(&closed).to_string(), Text(&fixtures::healthy()).to_string());
+    }
+
+    #[test]
+    fn the_verdict_stands_before_the_remarks() {
+        let object = serde_json::Value::Null;
+        let judgement = Judgement { line: "the server was the limit".to_owned(), object };
+        let report = fixtures::full();
+        let text = Judged { report: &report, judgement: Some(&judgement) }.to_string();
+        assert!(
+            text.contains("\n  Verdict      the server was the limit\n  WARNING: clock"),
+            "{text}"
+        );
     }
 
     #[test]
