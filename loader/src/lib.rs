@@ -30,6 +30,7 @@ pub mod ledger;
 pub mod limits;
 pub mod observe;
 pub mod opener;
+pub mod outputs;
 pub mod pace;
 pub mod place;
 pub mod plan;

@@ -63,6 +63,15 @@ pub struct Outcome {
 }
 
 impl Outcome {
+    /// Brings out what the script has printed so far, so that it comes before the report.
+    ///
+    /// # Errors
+    ///
+    /// When Lua is out of memory.
+    pub fn flush_script(&self) -> Result<(), ScriptError> {
+        self.script.as_ref().map_or(Ok(()), Script::flush)
+    }
+
     /// Calls the script's `done`, if there is one. To be called when the report has been printed, as
     /// wrk does.
     ///

@@ -9,7 +9,7 @@ use super::parse::parse_interval;
 use crate::gate::Gate;
 
 /// What is told of a run.
-#[derive(Clone, Debug, clap::Args)]
+#[derive(Clone, Debug, Default, clap::Args)]
 #[command(next_help_heading = "Output")]
 pub struct OutputFlags {
     /// Show the distribution of latencies; in an open loop with all its percentiles, as wrk2 does.
@@ -74,9 +74,10 @@ pub struct OutputFlags {
 }
 
 /// How the report is written.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub enum Format {
     /// wrk's layout, followed by what Ringbench adds.
+    #[default]
     Text,
     /// One JSON object.
     Json,

@@ -80,6 +80,11 @@ pub enum ScheduleFlag {
 }
 
 impl PaceFlags {
+    /// Whether a rate was given.
+    pub fn is_open_loop(&self) -> bool {
+        self.rate.is_some() || self.ramp.is_some() || self.stages.is_some()
+    }
+
     /// The open loop that is asked for, if one is, for a run of this duration.
     pub(super) fn open_loop(
         &self,

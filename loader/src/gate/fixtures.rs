@@ -51,6 +51,7 @@ pub(crate) fn healthy() -> RunReport {
         shard_run_delay_shares: Vec::new(),
         engine: EngineCounts { enters: 5_000, completions: 103_000, enobufs: 0, cq_overflows: 0 },
         intervals: Vec::new(),
+        machines: Vec::new(),
         observed: Observed::default(),
         warnings: Vec::new(),
         notes: Vec::new(),

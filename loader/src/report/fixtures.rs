@@ -183,6 +183,8 @@ pub(super) fn full() -> RunReport {
             server: Some(ServerUse {
                 pid: 4_711,
                 name: "nginx".to_owned(),
+                processes: 2,
+                allowed_cores: 2,
                 cpu_ns: 1_600_000_000,
                 wall_ns: 2_000_000_000,
                 busiest_thread_share: 0.45,
@@ -199,6 +201,8 @@ pub(super) fn full() -> RunReport {
                 rtt_p50_us: 24,
                 rtt_p99_us: 180,
                 rtt_max_us: 950,
+                path_rtt_us: 9,
+                segments_sent: 4_000,
                 retransmits: 3,
                 connections_with_retransmits: 2,
             }),

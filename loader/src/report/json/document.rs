@@ -210,6 +210,7 @@ impl Document {
             unanswered: self.unanswered,
             loader_cpu_ns: self.loader.cpu_ns,
             shard_core_shares: self.loader.shard_core_shares,
+            shard_run_delay_shares: self.loader.shard_run_delay_shares,
             engine: self.engine,
             intervals: self.intervals.into_iter().map(Line::restore).collect(),
             observed: Observed {

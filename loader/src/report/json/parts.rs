@@ -188,6 +188,8 @@ pub(super) struct Loader {
     cpu_us_per_request: Option<f64>,
     pub(super) cpu_ns: Option<u64>,
     pub(super) shard_core_shares: Vec<f64>,
+    #[serde(default)]
+    pub(super) shard_run_delay_shares: Vec<f64>,
 }
 
 impl Loader {
@@ -196,6 +198,7 @@ impl Loader {
             cpu_us_per_request: report.cpu_us_per_request().map(rounded),
             cpu_ns: report.loader_cpu_ns,
             shard_core_shares: report.shard_core_shares.clone(),
+            shard_run_delay_shares: report.shard_run_delay_shares.clone(),
         }
     }
 }
@@ -214,6 +217,8 @@ pub(super) struct Engine {
 pub(super) struct Server {
     pid: u32,
     name: String,
+    processes: u64,
+    allowed_cores: u64,
     cpu_us_per_request: Option<f64>,
     core_share: f64,
     busiest_thread_share: f64,
@@ -232,6 +237,8 @@ impl Server {
         Some(Self {
             pid: server.pid,
             name: server.name.clone(),
+            processes: server.processes,
+            allowed_cores: server.allowed_cores,
             cpu_us_per_request: report.server_cpu_us_per_request().map(rounded),
             core_share: rounded(server.core_share()),
             busiest_thread_share: server.busiest_thread_share,
@@ -249,6 +256,8 @@ impl Server {
         ServerUse {
             pid: self.pid,
             name: self.name,
+            processes: self.processes,
+            allowed_cores: self.allowed_cores,
             cpu_ns: self.cpu_ns,
             wall_ns: self.wall_ns,
             busiest_thread_share: self.busiest_thread_share,
@@ -288,6 +297,8 @@ impl From<Machine> for MachineUse {
 pub(super) struct Tcp {
     samples: u64,
     rtt_us: RoundTrips,
+    path_rtt_us: u64,
+    segments_sent: u64,
     retransmits: u64,
     connections_with_retransmits: u64,
 }
@@ -310,6 +321,8 @@ impl From<TcpUse> for Tcp {
                 p99: tcp.rtt_p99_us,
                 max: tcp.rtt_max_us,
             },
+            path_rtt_us: tcp.path_rtt_us,
+            segments_sent: tcp.segments_sent,
             retransmits: tcp.retransmits,
             connections_with_retransmits: tcp.connections_with_retransmits,
         }
@@ -324,6 +337,8 @@ impl From<Tcp> for TcpUse {
             rtt_p50_us: tcp.rtt_us.p50,
             rtt_p99_us: tcp.rtt_us.p99,
             rtt_max_us: tcp.rtt_us.max,
+            path_rtt_us: tcp.path_rtt_us,
+            segments_sent: tcp.segments_sent,
             retransmits: tcp.retransmits,
             connections_with_retransmits: tcp.connections_with_retransmits,
         }

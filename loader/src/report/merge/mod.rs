@@ -151,6 +151,8 @@ impl<'a> Merged<'a> {
         report.loader_cpu_ns = self.each().map(|it| it.loader_cpu_ns).sum();
         report.shard_core_shares =
             self.each().flat_map(|it| it.shard_core_shares.iter().copied()).collect();
+        report.shard_run_delay_shares =
+            self.each().flat_map(|it| it.shard_run_delay_shares.iter().copied()).collect();
         report.engine = self.engine();
         report.intervals = intervals::merge(self.reports, self.notes);
         report.observed = observed::merge(self.reports, self.notes);

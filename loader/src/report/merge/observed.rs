@@ -51,6 +51,8 @@ fn tcp(machines: Vec<TcpUse>, notes: &mut Vec<String>) -> Option<TcpUse> {
         rtt_p50_us: sum.rtt_p50_us.max(other.rtt_p50_us),
         rtt_p99_us: sum.rtt_p99_us.max(other.rtt_p99_us),
         rtt_max_us: sum.rtt_max_us.max(other.rtt_max_us),
+        path_rtt_us: sum.path_rtt_us.min(other.path_rtt_us),
+        segments_sent: sum.segments_sent + other.segments_sent,
         retransmits: sum.retransmits + other.retransmits,
         connections_with_retransmits: sum.connections_with_retransmits
             + other.connections_with_retransmits,

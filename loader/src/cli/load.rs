@@ -1,0 +1,61 @@
+//! `ringload URL`: one run.
+
+use std::error::Error;
+use std::process::ExitCode;
+
+use ringload::Flags;
+use ringload::outputs::{OutputError, Outputs};
+use ringload::progress::Progress;
+use ringload::report::RunReport;
+use ringload::run::Prepared;
+
+use super::{BREACHED, Interrupt, judge, print_report, say};
+
+/// Does the run and prints its report.
+pub(super) fn run(flags: Flags) -> Result<ExitCode, Box<dyn Error>> {
+    let output = flags.output.clone();
+    let config = flags.config().unwrap_or_else(|error| error.exit());
+    let interrupt = Interrupt::watch()?;
+    let prepared = Prepared::with_stopper(&config, interrupt.stopper.clone())?;
+    let mut outputs = Outputs::open(&output)?;
+    for warning in prepared.warnings() {
+        say(format_args!("warning: {warning}"));
+    }
+    let run = prepared.start()?;
+    let mut progress = Progress::new(&config, output.format);
+    let mut unwritten: Option<OutputError> = None;
+    let mut outcome = run.finish(|news| {
+        progress.show(&news);
+        if unwritten.is_none() {
+            unwritten = outputs.news(&news).err();
+        }
+    })?;
+    drop(progress);
+    outcome.flush_script()?;
+    let judgement = judge(&outcome.report);
+    print_report(&outcome.report, &judgement, output.format)?;
+    outcome.script_done()?;
+    let unwritten = unwritten.or(outputs.report(&outcome.report, Some(&judgement)).err());
+    if let Some(error) = &unwritten {
+        say(error);
+    }
+    let breached = say_breached(&output.fail_if, &outcome.report);
+    if let Some(failure) = &outcome.failure {
+        say(failure);
+    }
+    let failed = outcome.failure.is_some() || unwritten.is_some();
+    Ok(match interrupt.exit_code() {
+        Some(code) => code,
+        None if failed => ExitCode::FAILURE,
+        None if breached => ExitCode::from(BREACHED),
+        None => ExitCode::SUCCESS,
+    })
+}
+
+/// Says which thresholds were breached; whether any was.
+fn say_breached(gates: &[ringload::gate::Gate], report: &RunReport) -> bool {
+    let verdicts = gates.iter().map(|gate| gate.check(report));
+    let breached: Vec<_> = verdicts.filter(|verdict| verdict.breached).collect();
+    breached.iter().for_each(say);
+    !breached.is_empty()
+}
