@@ -178,8 +178,11 @@ fn is(sent: &str, parts: &[Part], seq: u64, in_order: usize, at_random: usize) -
 
 /// Any text as TOML writes it.
 fn toml_string(text: &str) -> String {
-    let escaped: String = text.chars().map(|c| format!("\\U{:08X}", u32::from(c))).collect();
-    format!("\"{escaped}\"")
+    let mut written = "\"".to_owned();
+    for c in text.chars() {
+        let _ = write!(written, "\\U{:08X}", u32::from(c));
+    }
+    written + "\""
 }
 
 fn uses(request: &Wanted, wanted: fn(&Part) -> bool) -> bool {
