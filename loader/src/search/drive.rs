@@ -44,8 +44,8 @@ impl SearchConfig {
     }
 }
 
-/// Where to begin after a short probe with a closed loop: below what it achieved, within the limits.
-/// Without a response it is where the limits say.
+/// Where to begin after a short probe with a closed loop: below what it achieved, within the
+/// limits. Without a response it is where the limits say.
 pub fn start_rate(probe: &RunReport, limits: &Limits) -> f64 {
     if probe.counters.requests == 0 {
         return limits.start_rate;
@@ -146,8 +146,8 @@ impl Finding {
     }
 }
 
-/// Searches. `run_step` makes a run at a rate, in an open loop, for a time; `tell` hears of each step
-/// that was judged. A run that was interrupted ends the search, and is not judged.
+/// Searches. `run_step` makes a run at a rate, in an open loop, for a time; `tell` hears of each
+/// step that was judged. A run that was interrupted ends the search, and is not judged.
 ///
 /// # Errors
 ///
