@@ -1,3 +1,4 @@
+use proptest::prelude::*;
 use ringbench_measure::{Counters, Errors, Histogram};
 
 use super::*;
@@ -176,5 +177,23 @@ fn mistakes_say_what_to_write() {
     ] {
         let message = text.parse::<Gate>().expect_err(text).to_string();
         assert!(message.contains(part), "{text}: {message}");
+    }
+}
+
+proptest! {
+    /// Every text is a condition or an error that quotes it, never a panic.
+    #[test]
+    fn any_text_is_a_condition_or_an_error(
+        text in "(p[0-9.]{0,5}|lag\\.|rps|errors|\\PC{0,5})[<>=]{0,2}[0-9.]{0,4}(ms|%|k|MB|\\PC{0,3})",
+    ) {
+        match text.parse::<Gate>() {
+            Ok(gate) => {
+                prop_assert_eq!(gate.to_string(), text.trim());
+                let verdict = gate.check(&report());
+                prop_assert!(verdict.actual.is_none_or(f64::is_finite));
+                prop_assert_eq!(gate.require(&report()).actual, verdict.actual);
+            }
+            Err(error) => prop_assert!(error.to_string().starts_with('`'), "{}", error),
+        }
     }
 }

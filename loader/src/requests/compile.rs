@@ -86,7 +86,8 @@ impl<'a> Compiler<'a> {
             value: Text { line: request.line, pieces: vec![Piece::Literal(value.clone().into())] },
         });
         let mut fields: Vec<Field> = extra.collect();
-        // The nearest wins, as a whole: a field given twice in one place stays there twice.
+        // -H goes before the request, and that before the file; as a whole, so that a field that
+        // is twice in one place stays there twice.
         for headers in [&request.headers, &self.file.headers] {
             let has = |name: &str| fields.iter().any(|field| field.name.eq_ignore_ascii_case(name));
             let new: Vec<Field> =

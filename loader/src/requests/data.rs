@@ -5,9 +5,6 @@ use std::ops::Range;
 
 use super::error::DataProblem;
 
-/// The most bytes of a data file; more than any list of users or paths needs.
-pub(super) const MAX_LEN: usize = 256 << 20;
-
 /// The lines of a data file that are not blank.
 #[derive(Clone, Debug)]
 pub(super) struct DataFile {
@@ -27,9 +24,6 @@ struct Line {
 impl DataFile {
     /// Finds the lines. They end with LF or CRLF, the last may have no end.
     pub(super) fn new(name: String, bytes: Vec<u8>) -> Result<Self, DataProblem> {
-        if bytes.len() > MAX_LEN {
-            return Err(DataProblem::TooLong);
-        }
         let mut lines = Vec::new();
         let mut start = 0;
         for (number, line) in (1..).zip(bytes.split(|&byte| byte == b'\n')) {

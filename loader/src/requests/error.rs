@@ -89,7 +89,10 @@ pub enum Problem {
         high: u64,
     },
     /// A data file that cannot be used where it is.
-    #[error("data file `{name}`{}: {why}", line.map_or_else(String::new, |line| format!(", line {line}")))]
+    #[error(
+        "data file `{name}`{}: {why}",
+        line.map_or_else(String::new, |line| format!(", line {line}"))
+    )]
     Data {
         /// The file.
         name: String,
@@ -155,9 +158,6 @@ pub enum DataProblem {
     /// Nothing in it, or blank lines only.
     #[error("there is no line in it")]
     Empty,
-    /// More than is read.
-    #[error("it is longer than {max} MiB", max = super::data::MAX_LEN >> 20)]
-    TooLong,
     /// A line with too few columns.
     #[error("there is no column {0}")]
     NoColumn(usize),

@@ -7,10 +7,10 @@ use std::path::Path;
 use serde::Deserialize;
 use toml::Spanned;
 
-use super::data::{DataFile, MAX_LEN};
+use super::data::DataFile;
 use super::error::{DataProblem, Problem, RequestFileError};
 use super::placeholder::{Piece, parse};
-use crate::plan::{parse_header, parse_method};
+use crate::plan::{MAX_BURST_LEN, parse_header, parse_method};
 
 /// Which request is next.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
@@ -104,10 +104,16 @@ impl RequestFile {
     }
 }
 
-/// One byte more than is possible is enough for a file to be refused, even `/dev/zero`.
+/// The most bytes of a file; what is longer, such as `/dev/zero`, could not be sent anyway.
+const MAX_FILE_LEN: usize = MAX_BURST_LEN;
+
 fn read(path: &Path) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
-    File::open(path)?.take(MAX_LEN as u64 + 1).read_to_end(&mut bytes)?;
+    File::open(path)?.take(MAX_FILE_LEN as u64 + 1).read_to_end(&mut bytes)?;
+    if bytes.len() > MAX_FILE_LEN {
+        let message = format!("it is longer than {} MiB", MAX_FILE_LEN >> 20);
+        return Err(io::Error::new(io::ErrorKind::FileTooLarge, message));
+    }
     Ok(bytes)
 }
 
@@ -329,5 +335,7 @@ mod tests {
     fn a_file_that_cannot_be_read_is_named() {
         let error = RequestFile::read(Path::new("/no/such/mix.toml")).unwrap_err();
         assert!(error.to_string().contains("/no/such/mix.toml: `"), "{error}");
+        let error = RequestFile::read(Path::new("/dev/zero")).unwrap_err();
+        assert!(error.to_string().ends_with("it is longer than 256 MiB"), "{error}");
     }
 }

@@ -80,8 +80,8 @@ impl Mix {
         changing.map(|template| template.len_max).max().unwrap_or(0)
     }
 
-    /// Whether every request ends its connection (`Connection: close`): then it carries one request,
-    /// and nothing can be pipelined.
+    /// Whether every request ends its connection (`Connection: close`): then it carries one
+    /// request, and nothing can be pipelined.
     pub fn closes(&self) -> bool {
         self.closes
     }

@@ -16,7 +16,7 @@
 //! let mut state = MixState::new(mix, shard, shards, seed);
 //! let mut bytes = Vec::new();
 //! let kind = state.next(&mut bytes);
-//! # drop(kind);
+//! # let _ = kind;
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 

@@ -176,6 +176,15 @@ fn is(sent: &str, parts: &[Part], seq: u64, in_order: usize, at_random: usize) -
     rest.is_empty()
 }
 
+/// Any text as TOML writes it.
+fn toml_string(text: &str) -> String {
+    let mut written = "\"".to_owned();
+    for c in text.chars() {
+        let _ = write!(written, "\\U{:08X}", u32::from(c));
+    }
+    written + "\""
+}
+
 fn uses(request: &Wanted, wanted: fn(&Part) -> bool) -> bool {
     let body = request.body.iter().flatten();
     request.path.iter().chain(&request.header).chain(body).any(wanted)
@@ -270,6 +279,26 @@ proptest! {
         prop_assert_eq!(numbers, expected);
         let (least, most) = (lines.iter().min().unwrap(), lines.iter().max().unwrap());
         prop_assert!(most - least <= 1, "all lines equally often: {:?}", lines);
+    }
+
+    /// No text is too odd to be read or refused, and what is read is sent without a panic.
+    #[test]
+    fn any_text_is_a_request_or_an_error(
+        path in "/?(\\{\\{|\\}\\}|seq|random|line|random_line| |order.csv|[0-9]{1,3}|'|\\PC){0,12}",
+    ) {
+        let text = format!("[[request]]\npath = {}\n", toml_string(&path));
+        let file = RequestFile::parse(Path::new("mix.toml"), &text, &mut |_| Ok(b"a,b\n".to_vec()));
+        let url = "http://h".parse().unwrap();
+        match file.and_then(|file| Mix::new(&file, &url, &[])) {
+            Ok(mix) => {
+                let mut bytes = Vec::new();
+                MixState::new(Arc::new(mix), 0, 1, 0).next(&mut bytes);
+                prop_assert!(bytes.starts_with(b"GET /") && bytes.ends_with(b"\r\n\r\n"));
+            }
+            Err(error) => {
+                prop_assert!(error.to_string().starts_with("mix.toml:2: path: "), "{}", error);
+            }
+        }
     }
 
     /// Without placeholders, a request is byte for byte the codec's own.

@@ -44,12 +44,13 @@ impl SearchConfig {
     }
 }
 
-/// Where to begin after a short probe with a closed loop: below what it achieved.
-pub fn start_rate(probe: &RunReport) -> f64 {
+/// Where to begin after a short probe with a closed loop: below what it achieved, within the
+/// limits. Without a response it is where the limits say.
+pub fn start_rate(probe: &RunReport, limits: &Limits) -> f64 {
     if probe.counters.requests == 0 {
-        return Limits::default().start_rate;
+        return limits.start_rate;
     }
-    (probe.requests_per_sec() * START_SHARE).round().max(1.0)
+    (probe.requests_per_sec() * START_SHARE).round().max(limits.min_rate).min(limits.max_rate)
 }
 
 /// A run that was slower than it was asked to be.
@@ -145,8 +146,8 @@ impl Finding {
     }
 }
 
-/// Searches. `run_step` makes a run at a rate, in an open loop, for a time; `tell` hears of each step
-/// that was judged. A run that was interrupted ends the search, and is not judged.
+/// Searches. `run_step` makes a run at a rate, in an open loop, for a time; `tell` hears of each
+/// step that was judged. A run that was interrupted ends the search, and is not judged.
 ///
 /// # Errors
 ///
@@ -306,8 +307,12 @@ mod tests {
 
     #[test]
     fn a_probe_says_where_to_begin() {
-        assert!((start_rate(&fixtures::healthy()) - 12_500.0).abs() < 1e-9);
-        assert!((start_rate(&fixtures::silent()) - 1_000.0).abs() < 1e-9);
+        let limits = Limits::default();
+        let start = |probe: &RunReport, limits: Limits| start_rate(probe, &limits) as u64;
+        assert_eq!(start(&fixtures::healthy(), limits), 12_500);
+        assert_eq!(start(&fixtures::silent(), limits), 1_000);
+        assert_eq!(start(&fixtures::healthy(), Limits { max_rate: 9_000.0, ..limits }), 9_000);
+        assert_eq!(start(&fixtures::healthy(), Limits { min_rate: 20_000.0, ..limits }), 20_000);
     }
 
     #[test]

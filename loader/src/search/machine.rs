@@ -131,8 +131,8 @@ pub struct Confirmation {
 pub enum Reason {
     /// A rate is confirmed, and the next one above it fails.
     Bracketed,
-    /// The highest rate that may be tried is confirmed, or one within the precision of it: the limit
-    /// is above it.
+    /// The highest rate that may be tried is confirmed, or one within the precision of it: the
+    /// limit is above it.
     MaxRate,
     /// The lowest rate that may be tried fails.
     MinRate,
@@ -154,7 +154,8 @@ pub struct Found {
     pub failed: Option<Confirmation>,
 }
 
-/// A search that is going on: [`next_step`](Self::next_step), run, [`observe`](Self::observe), and again.
+/// A search that is going on: [`next_step`](Self::next_step), run, [`observe`](Self::observe), and
+/// again.
 #[derive(Clone, Debug)]
 pub struct Search {
     limits: Limits,
@@ -210,7 +211,8 @@ impl Search {
         self.pending
     }
 
-    /// Takes the outcome of the step that [`next_step`](Self::next_step) gave; without one, nothing happens.
+    /// Takes the outcome of the step that [`next_step`](Self::next_step) gave; without one, nothing
+    /// happens.
     pub fn observe(&mut self, result: StepResult) {
         let Some(step) = self.pending.take() else { return };
         if !result.met {

@@ -8,8 +8,9 @@
 //! | `text`, `json` | [`Text`] and [`render_json`] write the outcome |
 //!
 //! The rate is doubled until a run fails and halved until one meets its objectives, then the gap is
-//! bisected until it is as narrow as `precision`. The rate that was found is run again several times,
-//! and so is the next one above it: a single lucky or unlucky run decides nothing that is reported.
+//! bisected until it is as narrow as `precision`. The rate that was found is run again several
+//! times, and so is the next one above it: a single lucky or unlucky run decides nothing that is
+//! reported.
 
 mod confidence;
 mod drive;
