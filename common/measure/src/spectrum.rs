@@ -90,6 +90,25 @@ mod tests {
         }
     }
 
+    /// The crate has an iterator of the same kind, by another formula.
+    #[test]
+    fn the_same_steps_as_the_crates() {
+        let mut histogram = Histogram::new();
+        for value in 1..=5_000_u64 {
+            histogram.record(value * value * 10);
+        }
+        let ours = histogram.percentile_steps(5);
+        let theirs: Vec<_> = histogram.buckets.iter_quantiles(5).collect();
+        assert_eq!(ours.len(), theirs.len());
+        for (ours, theirs) in ours.iter().zip(&theirs) {
+            let distance = ours.quantile - theirs.quantile_iterated_to();
+            assert!(distance.abs() < 1e-9, "{ours:?} {theirs:?}");
+            // Where a share is met exactly, rounding makes it take the next bucket.
+            let ahead_ns = theirs.value_iterated_to().min(histogram.max_ns()) - ours.value_ns;
+            assert!(ahead_ns <= ours.value_ns / 500, "{ours:?} {theirs:?}");
+        }
+    }
+
     #[test]
     fn the_shape_of_the_buckets() {
         // 2048 parts of 128 ns reach 262 us; 24 doublings later it is more than an hour.

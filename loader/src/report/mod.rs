@@ -9,6 +9,7 @@
 //! | [`wrk2`] | what wrk2 prints in an open loop: percentiles, spectrum |
 //! | [`hgrm`] | HdrHistogram's table of percentiles |
 //! | [`json`] | one JSON object with stable keys (`--format json`), and such an object read back |
+//! | [`html`] | a page with charts |
 //! | [`csv`] | the intervals of a run, a line each |
 //! | [`hlog`] | an HDR log, a line with a histogram for each interval, while a run goes on |
 //! | [`prometheus`] | metrics for Prometheus |
@@ -29,6 +30,7 @@ pub mod combine;
 pub mod csv;
 pub mod hgrm;
 pub mod hlog;
+pub mod html;
 pub mod interval;
 pub mod json;
 pub mod merge;
