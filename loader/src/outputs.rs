@@ -157,9 +157,7 @@ impl Outputs {
     }
 }
 
-fn begin_hlog(
-    output: Output,
-) -> Result<(HlogWriter<BufWriter<File>>, PathBuf), OutputError> {
+fn begin_hlog(output: Output) -> Result<(HlogWriter<BufWriter<File>>, PathBuf), OutputError> {
     let Output { flag, path, file } = output;
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     match HlogWriter::new(file, now.as_millis() as u64) {

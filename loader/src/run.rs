@@ -368,7 +368,8 @@ impl Run {
     fn time_to_look(&self) -> Duration {
         const BEFORE_END: Duration = Duration::from_millis(20);
         let left_ns = self.shared.clock().end_ns().map(|end_ns| end_ns.saturating_sub(now_ns()));
-        let before_end = left_ns.map(Duration::from_nanos).and_then(|left| left.checked_sub(BEFORE_END));
+        let before_end =
+            left_ns.map(Duration::from_nanos).and_then(|left| left.checked_sub(BEFORE_END));
         before_end.unwrap_or(WATCH_EVERY).clamp(Duration::from_millis(1), WATCH_EVERY)
     }
 

@@ -50,7 +50,9 @@ impl Material {
             Self::Plan(plan) => plan.per_connection(),
             Self::Mix(mix) if mix.closes() => 1,
             // Without a bound, 2^64 requests are more than a connection lives to see.
-            Self::Mix(_) | Self::Script { .. } => config.requests_per_connection.unwrap_or(u64::MAX),
+            Self::Mix(_) | Self::Script { .. } => {
+                config.requests_per_connection.unwrap_or(u64::MAX)
+            }
         }
     }
 

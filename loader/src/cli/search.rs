@@ -1,6 +1,7 @@
 //! `ringload search`: the highest rate at which objectives are met.
 
 use std::error::Error;
+use std::io::{self, IsTerminal, Write};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,10 +11,13 @@ use ringload::config::{Config, OpenLoopConfig, Sharing};
 use ringload::gate::Gate;
 use ringload::run::Prepared;
 use ringload::schedule::{Arrival, Schedule, Stage};
-use ringload::search::{Limits, SearchConfig, StepLine, Text, json, run_search, start_rate};
+use ringload::search::{
+    Conclusion, Limits, STEP_HEADS, SearchConfig, StepLine, Text, render_json, run_search,
+    start_rate,
+};
 use ringload::{Flags, Format};
 
-use super::{BREACHED, Interrupt, print, say};
+use super::{BREACHED, Interrupt, print};
 
 /// What to search for; all that describes a run besides.
 #[derive(Debug, clap::Args)]
@@ -64,31 +68,38 @@ pub(super) fn run(flags: SearchFlags) -> Result<ExitCode, Box<dyn Error>> {
     let config = flags.load.config().unwrap_or_else(|error| error.exit());
     let interrupt = Interrupt::watch()?;
     let probe_duration = flags.warm_up.max(Duration::from_secs(1));
-    let start = match flags.start_rate {
-        Some(rate) => rate,
-        None => start_rate(&one_run(&config, None, probe_duration, &interrupt)?),
-    };
-    let limits = Limits {
-        start_rate: start.min(flags.max_rate),
+    let mut limits = Limits {
         max_rate: flags.max_rate,
         precision: flags.precision,
         repeats: flags.repeats,
         ..Limits::default()
     };
+    limits.start_rate = match flags.start_rate {
+        Some(rate) => rate,
+        None => start_rate(&one_run(&config, None, probe_duration, &interrupt)?, &limits),
+    };
     let search = SearchConfig::new(limits, flags.slo, flags.step_duration, flags.warm_up)?;
+    let mut steps = io::stderr().lock();
+    // Whoever closed stderr does not want to know.
+    let _ = writeln!(steps, "{STEP_HEADS}");
     let finding = run_search(
         &search,
         |rate, duration| one_run(&config, Some(rate), duration, &interrupt),
-        |step| say(StepLine(step)),
+        |step| _ = writeln!(steps, "{}", StepLine(step)),
     )?;
     match format {
+        // The steps have been seen already.
+        Format::Text if io::stdout().is_terminal() => print(&Conclusion(&finding).to_string())?,
         Format::Text => print(&Text(&finding).to_string())?,
-        Format::Json => print(&json::render(&finding)?)?,
+        Format::Json => print(&render_json(&finding)?)?,
+    }
+    if let Some(code) = interrupt.exit_code() {
+        return Ok(code);
     }
     Ok(if finding.rate().is_some() { ExitCode::SUCCESS } else { ExitCode::from(BREACHED) })
 }
 
-/// A run at a rate, or in a closed loop. An interrupted one ends the program.
+/// A run at a rate, or in a closed loop.
 fn one_run(
     config: &Config,
     rate: Option<f64>,
@@ -106,11 +117,10 @@ fn one_run(
     });
     let run = Prepared::with_stopper(&config, interrupt.stopper.clone())?.start()?;
     let outcome = run.finish(|_| ())?;
-    if interrupt.exit_code().is_some() {
-        return Err("interrupted".into());
-    }
     match outcome.failure {
-        Some(failure) if outcome.report.counters.requests == 0 => Err(failure.into()),
+        Some(failure) if outcome.report.counters.requests == 0 && !outcome.report.interrupted => {
+            Err(failure.into())
+        }
         _ => Ok(outcome.report),
     }
 }
