@@ -115,6 +115,14 @@ machine_steal_share
     }
 
     #[test]
+    fn all_columns_are_in_the_document() {
+        let document = include_str!("../../../docs/reports.md");
+        for column in COLUMNS {
+            assert!(document.contains(&format!("`{column}`")), "{column}");
+        }
+    }
+
+    #[test]
     fn names_without_intervals() {
         assert_eq!(render(&[]), COLUMNS.join(",") + "\n");
     }

@@ -22,6 +22,8 @@ pub(super) fn charts(report: &RunReport) -> Vec<Chart> {
         latency(&intervals, time()),
         errors(&intervals, time()),
         Some(cpu(&intervals, time())),
+        open_connections(&intervals, time()),
+        memory(&intervals, time()),
     ]
     .into_iter()
     .flatten()
@@ -49,6 +51,7 @@ fn join(mut sum: Interval, next: Interval) -> Interval {
     add(&mut sum.errors.status, next.errors.status);
     add(&mut sum.loader_cpu_ns, next.loader_cpu_ns);
     sum.elapsed_us = next.elapsed_us;
+    sum.open_connections = next.open_connections;
     sum.latency = match (sum.latency, next.latency) {
         (Some(mine), Some(theirs)) => Some(IntervalLatency {
             p50_ns: mine.p50_ns.max(theirs.p50_ns),
@@ -179,6 +182,36 @@ fn cpu(intervals: &[Interval], x: Axis) -> Chart {
     }
 }
 
+/// A chart of one line that begins at 0.
+fn single(
+    title: &'static str,
+    caption: &str,
+    points: Vec<Option<(f64, f64)>>,
+    x: Axis,
+    label: fn(f64) -> String,
+) -> Chart {
+    let lines = vec![Line { name: title.to_owned(), points, style: Style::Area }];
+    let y = Axis { scale: Scale::linear(highest(&lines)), label };
+    Chart { title, caption: caption.to_owned(), x, y, marks: Marks::Lines(lines) }
+}
+
+/// Left out where their number never changes: the ledger has it.
+fn open_connections(intervals: &[Interval], x: Axis) -> Option<Chart> {
+    let steady = intervals.iter().all(|it| it.open_connections == intervals[0].open_connections);
+    let of = |it: &Interval| Some((seconds(it), it.open_connections as f64));
+    let points = intervals.iter().map(of).collect();
+    let caption = "At the end of each interval";
+    (!steady).then(|| single("Open connections", caption, points, x, words::tick_count))
+}
+
+fn memory(intervals: &[Interval], x: Axis) -> Option<Chart> {
+    let of = |it: &Interval| Some((seconds(it), it.server?.rss_bytes as f64));
+    let points: Vec<_> = intervals.iter().map(of).collect();
+    let known = points.iter().any(Option::is_some);
+    let caption = "Resident at the end of each interval";
+    known.then(|| single("Memory of the server", caption, points, x, words::tick_bytes))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -205,10 +238,14 @@ mod tests {
         };
         assert_eq!(titles(&fixtures::healthy()), [""; 0]);
         let mut report = fixtures::full();
-        assert_eq!(titles(&report), ["Throughput", "Latency in time", "Failures", "CPU"]);
+        let all = ["Throughput", "Latency in time", "Failures", "CPU", "Memory of the server"];
+        assert_eq!(titles(&report), all);
         for interval in &mut report.intervals {
             (interval.errors, interval.latency) = (ringbench_measure::Errors::default(), None);
+            interval.server = None;
         }
         assert_eq!(titles(&report), ["Throughput", "CPU"]);
+        report.intervals[1].open_connections = 0;
+        assert_eq!(titles(&report), ["Throughput", "CPU", "Open connections"]);
     }
 }

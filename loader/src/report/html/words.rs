@@ -72,6 +72,16 @@ pub(super) fn tick_count(value: f64) -> String {
     short(value)
 }
 
+/// The text of a tick of bytes: decimal steps, so that ticks at round numbers have short texts.
+pub(super) fn tick_bytes(value: f64) -> String {
+    for (scale, unit) in [(1e9, "GB"), (1e6, "MB"), (1e3, "kB")] {
+        if value >= scale * 0.999 {
+            return format!("{}\u{a0}{unit}", short(value / scale));
+        }
+    }
+    format!("{}\u{a0}B", short(value))
+}
+
 /// The text of a tick of time.
 pub(super) fn tick_s(value_s: f64) -> String {
     format!("{}\u{a0}s", short(value_s))
@@ -126,6 +136,7 @@ mod tests {
             [0.5, 20.0, 2_500.0, 1e6].map(tick_us),
             ["0.5\u{a0}µs", "20\u{a0}µs", "2.5\u{a0}ms", "1\u{a0}s"]
         );
+        assert_eq!([0.0, 2_500_000.0].map(tick_bytes), ["0\u{a0}B", "2.5\u{a0}MB"]);
         assert_eq!([0.0, 50.0, 50_000.0, 1_200_000.0].map(tick_count), ["0", "50", "50k", "1.2M"]);
         assert_eq!(
             [1.0, 10.0, 100.0, 1_000.0, 100_000.0].map(tick_quantile),

@@ -92,6 +92,9 @@ pub(super) fn rounded(value: f64) -> f64 {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::LazyLock;
+
+    use proptest::prelude::*;
     use serde_json::json;
 
     use super::*;
@@ -271,5 +274,24 @@ mod tests {
         assert!(value["loader"]["cpu_us_per_request"].is_null());
         assert_eq!(value["requests_per_sec"], 0.0);
         assert_eq!(value["latency_us"]["p99"], 0.0);
+    }
+
+    static WRITTEN: LazyLock<String> = LazyLock::new(|| render(&fixtures::full()).unwrap());
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+
+        /// A damaged file is refused or read, but nothing panics, not even where it is written.
+        #[test]
+        fn no_text_makes_the_reader_panic(place in any::<prop::sample::Index>(), with in " -~") {
+            let place = place.index(WRITTEN.len());
+            let mut text = WRITTEN.clone();
+            if text.is_char_boundary(place) && text.is_char_boundary(place + 1) {
+                text.replace_range(place..=place, &with);
+            }
+            if let Ok(report) = read(&text) {
+                prop_assert!(render(&report).is_ok());
+            }
+        }
     }
 }
