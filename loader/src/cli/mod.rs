@@ -7,8 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI32, Ordering};
 use std::thread;
 
-use clap::{Parser, Subcommand};
-use ringload::flags::AFTER_HELP;
+use clap::{CommandFactory, FromArgMatches, Subcommand};
 use ringload::report::{Judgement, RunReport, json, text::Judged};
 use ringload::run::Stopper;
 use ringload::{Flags, Format, verdict};
@@ -24,47 +23,35 @@ const SIGNALLED: i32 = 128;
 /// A threshold was breached.
 const BREACHED: u8 = 3;
 
-/// Loads an HTTP/1.1 server from threads that have a core and a ring each, and reports as wrk
-/// does.
-///
-/// Closed loop: a connection sends its next request when the last response is complete; a latency
-/// runs from when the request was handed to the kernel to when its response was complete. With -R
-/// an open loop: requests leave when they are due, and latencies run from then.
-#[derive(Debug, Parser)]
-#[command(
-    name = "ringload",
-    version,
-    disable_version_flag = true,
-    disable_help_subcommand = true,
-    args_conflicts_with_subcommands = true,
-    subcommand_negates_reqs = true,
-    subcommand_value_name = "SUBCOMMAND",
-    after_help = AFTER_HELP
-)]
-pub(crate) struct Cli {
-    #[command(subcommand)]
-    command: Option<Command>,
-
-    #[command(flatten)]
-    load: Option<Flags>,
-}
-
+/// What else there is to do than a run.
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Find the highest rate at which a server meets an objective.
-    Search(search::SearchFlags),
+    Search(Box<search::SearchFlags>),
     /// Show a report that was written with --json again, or those of several load machines as one.
     Report(report::ReportFlags),
 }
 
+/// The program's arguments: those of a run, or a subcommand with its own.
+fn command() -> clap::Command {
+    Command::augment_subcommands(Flags::command())
+        .propagate_version(true)
+        .disable_help_subcommand(true)
+        .args_conflicts_with_subcommands(true)
+        .subcommand_negates_reqs(true)
+        .subcommand_required(false)
+        .subcommand_value_name("SUBCOMMAND")
+}
+
 /// Runs the program.
-pub(crate) fn run(cli: Cli) -> Result<ExitCode, Box<dyn std::error::Error>> {
-    match (cli.command, cli.load) {
-        (Some(Command::Search(flags)), _) => search::run(flags),
-        (Some(Command::Report(flags)), _) => report::run(&flags),
-        (None, Some(flags)) => load::run(flags),
-        // clap has seen to it that there is a URL.
-        (None, None) => Ok(ExitCode::from(2)),
+pub(crate) fn run() -> Result<ExitCode, Box<dyn std::error::Error>> {
+    let matches = command().get_matches();
+    if matches.subcommand().is_none() {
+        return load::run(Flags::from_arg_matches(&matches).unwrap_or_else(|error| error.exit()));
+    }
+    match Command::from_arg_matches(&matches).unwrap_or_else(|error| error.exit()) {
+        Command::Search(flags) => search::run(*flags),
+        Command::Report(flags) => report::run(&flags),
     }
 }
 
@@ -127,5 +114,15 @@ fn print(text: &str) -> io::Result<()> {
         // Whoever closed the pipe has read enough.
         Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
         outcome => outcome,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn clap_finds_no_fault_with_the_commands() {
+        command().debug_assert();
     }
 }

@@ -87,7 +87,7 @@ pub struct Flags {
 }
 
 /// What stands below all flags.
-pub const AFTER_HELP: &str = "\
+const AFTER_HELP: &str = "\
 Durations take us, ms, s, m or h, and counts k, M or G.
 Exit codes: 0 done, 1 the run could not be done, was given up, or has no response that is no error, \
 2 bad arguments, 3 a --fail-if was breached, 130/143 interrupted.";
