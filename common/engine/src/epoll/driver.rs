@@ -18,6 +18,7 @@ use super::wait::Bell;
 use crate::ops::{CLOSE_TIMEOUT_NS, Outbox};
 use crate::shard::now_ns;
 use crate::slots::{NO_SEGMENT, Phase};
+use crate::socket;
 use crate::turn::{Timers, end_connection, fire_timers, notify_if_drained};
 use crate::{CloseReason, ConnId, Engine, EngineConfig, EngineError, Handler, Ops, ShardControl};
 
@@ -321,7 +322,11 @@ impl Driver {
             return;
         }
         state.ended = true;
-        state.fd = None;
+        if let Some(fd) = state.fd.take()
+            && self.ops.slots.resets(conn)
+        {
+            socket::reset_by_close(&fd);
+        }
         self.dead.push(conn);
         end_connection(&mut self.ops, handler, conn, why);
     }

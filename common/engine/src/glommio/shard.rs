@@ -1,6 +1,7 @@
 //! The state of a shard, and its turn: timers, flush, settle.
 
 use std::net::SocketAddr;
+use std::os::fd::{AsRawFd, BorrowedFd};
 use std::pin::Pin;
 use std::task::{Context, Waker};
 
@@ -12,6 +13,7 @@ use super::conn::send_some;
 use crate::ops::{CLOSE_TIMEOUT_NS, Outbox};
 use crate::shard::now_ns;
 use crate::slots::{NO_SEGMENT, Phase};
+use crate::socket;
 use crate::turn::{Timers, end_connection, fire_timers, notify_if_drained};
 use crate::{CloseReason, ConnId, Control, Handler, Ops};
 
@@ -302,7 +304,13 @@ impl<H: Handler> Shard<H> {
             return;
         }
         state.ended = true;
-        state.stream = None;
+        if let Some(stream) = state.stream.take()
+            && self.ops.slots.resets(conn)
+        {
+            // SAFETY: the stream, which owns the descriptor, is dropped after this.
+            let descriptor = unsafe { BorrowedFd::borrow_raw(stream.as_raw_fd()) };
+            socket::reset_by_close(&descriptor);
+        }
         if let Some(task) = state.task.take() {
             task.wake();
         }

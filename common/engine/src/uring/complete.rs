@@ -330,6 +330,9 @@ impl Driver<'_> {
     fn close_descriptor(&mut self, conn: ConnId) {
         let state = &mut self.conns[conn.index()];
         if state.fd >= 0 && !state.half_closing {
+            if self.ops.slots.resets(conn) {
+                self.queue.reset_by_close(state.fd);
+            }
             self.queue.close(state.fd, state.in_kernel > 0);
             state.fd = -1;
         }

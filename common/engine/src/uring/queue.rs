@@ -33,6 +33,9 @@ const WITH_PATIENCE: i32 = libc::MSG_NOSIGNAL;
 /// `TCP_NODELAY`'s value.
 static ONE: libc::c_int = 1;
 
+/// `SO_LINGER`'s value for a close that is a reset.
+static NO_LINGERING: libc::linger = libc::linger { l_onoff: 1, l_linger: 0 };
+
 pub(super) struct Queue<'r> {
     submitter: Submitter<'r>,
     sq: SubmissionQueue<'r>,
@@ -309,6 +312,21 @@ impl<'r> Queue<'r> {
         }
         let close = close.flags(Flags::SKIP_SUCCESS).user_data(Token::IGNORE);
         self.push_plain(close);
+    }
+
+    /// Makes the close that follows a reset, where the kernel (6.7) can set that from here.
+    pub(super) fn reset_by_close(&mut self, fd: i32) {
+        let entry = opcode::SetSockOpt::new(
+            Fd(fd),
+            libc::SOL_SOCKET as u32,
+            libc::SO_LINGER as u32,
+            (&raw const NO_LINGERING).cast(),
+            size_of::<libc::linger>() as u32,
+        )
+        .build();
+        let entry = self.for_conn(entry).flags(Flags::SKIP_SUCCESS).user_data(Token::IGNORE);
+        // SAFETY: the option's value is a static.
+        unsafe { self.push(entry) };
     }
 
     /// Cancels the operation with this token.

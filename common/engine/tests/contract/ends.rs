@@ -1,15 +1,18 @@
 //! How connections and shards end.
 
-use std::io::{Read, Write};
+use std::io::{ErrorKind, Read, Write};
 use std::net::TcpStream;
 use std::sync::{Mutex, mpsc};
 
 use ringbench_engine::{
-    CloseReason, ConnId, Control, EngineConfig, Handler, ListenOptions, Ops, listen, start,
+    CloseReason, ConnId, Control, Engine, EngineConfig, Handler, ListenOptions, Ops, UringFeature,
+    listen, start,
 };
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::Errno;
 
 use crate::checked::Checked;
-use crate::{ANY, Echo, Server, connect, engines, expect_end, pattern, variants};
+use crate::{ANY, Echo, Server, connect, engines, expect_end, is_missing, pattern, variants};
 
 /// Answers a line with a large reply and closes, in the way its first byte names.
 struct Closer;
@@ -74,6 +77,42 @@ fn an_abort_drops_the_connection() {
         // An end of file or a reset, but no reply.
         let _ = stream.read_to_end(&mut reply);
         assert!(reply.is_empty(), "{name}");
+        server.stop();
+    }
+}
+
+/// Answers with more than the sockets hold, and resets when that has not left for a moment.
+struct Resetter;
+
+impl Handler for Resetter {
+    fn received(&mut self, ops: &mut Ops, conn: ConnId, _: &[u8]) {
+        ops.output(conn).extend_from_slice(&pattern(20 * REPLY, 9));
+        ops.set_deadline(conn, ops.now_ns() + 100_000_000);
+    }
+
+    fn deadline(&mut self, ops: &mut Ops, conn: ConnId) {
+        assert!(ops.backlog_bytes(conn) > 0, "the sockets took it all");
+        ops.reset(conn);
+    }
+}
+
+/// One that does not read would never see an end behind what the kernel has for it.
+#[test]
+fn a_reset_reaches_a_peer_that_does_not_read() {
+    // Rings can set options since Linux 6.7; asked for is what came a little later and can be.
+    let rings_set_options = !is_missing(UringFeature::MinWait);
+    for (name, config) in variants() {
+        if config.engine == Engine::Uring && !rings_set_options {
+            continue;
+        }
+        let server = Server::start(&config, || Resetter);
+        let mut stream = server.connect();
+        stream.write_all(b"x").unwrap();
+        let mut broken = [PollFd::new(&stream, PollFlags::empty())];
+        let patience = Timespec { tv_sec: 20, tv_nsec: 0 };
+        while poll(&mut broken, Some(&patience)) == Err(Errno::INTR) {}
+        let error = stream.take_error().unwrap().unwrap_or_else(|| panic!("{name}: no reset"));
+        assert_eq!(error.kind(), ErrorKind::ConnectionReset, "{name}");
         server.stop();
     }
 }

@@ -36,6 +36,12 @@ fn engines() -> Vec<(&'static str, EngineConfig)> {
     ]
 }
 
+/// Whether this kernel lacks something.
+fn is_missing(wanted: UringFeature) -> bool {
+    let offers = probe_kernel().features;
+    offers.iter().any(|offer| offer.feature == wanted && offer.missing.is_some())
+}
+
 /// Every back end, and `io_uring` without each feature that it must do without as well.
 fn variants() -> Vec<(&'static str, EngineConfig)> {
     let default = UringOptions::default();
@@ -55,10 +61,6 @@ fn variants() -> Vec<(&'static str, EngineConfig)> {
         ("busy polling", UringOptions { napi_busy_poll_us: 20, ..default }),
     ];
     // The youngest of these need more than the oldest kernel that will do.
-    let offer = probe_kernel();
-    let is_missing = |wanted: UringFeature| {
-        offer.features.iter().any(|offer| offer.feature == wanted && offer.missing.is_some())
-    };
     let uring = uring.into_iter().filter(|(_, options)| {
         let lacks_buffers =
             options.incremental_buffers && is_missing(UringFeature::IncrementalBuffers);
