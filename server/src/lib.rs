@@ -37,6 +37,7 @@ pub mod request;
 mod rest;
 pub mod routes;
 mod serve;
+mod share;
 mod shared;
 mod site;
 mod start;
