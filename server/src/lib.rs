@@ -46,7 +46,7 @@ mod successor;
 pub use access_log::{AccessLog, LogCounts, LogError};
 pub use config::{Config, ConfigError, Timeouts};
 pub use counts::Counts;
-pub use flags::{CoreList, Engine, Flags, LimitFlags, ShardCount, UringFlags};
+pub use flags::{Engine, Flags, LimitFlags, ShardCount, UringFlags};
 pub use handler::Server;
 pub use listeners::Listeners;
 pub use rest::Source;

@@ -14,17 +14,12 @@ use rustix::time::{ClockId, clock_gettime};
 
 use crate::engine::{self, BackEnd};
 use crate::uring::UringOptions;
-use crate::{Engine, EngineError, EngineReport, EngineStats, Handler};
+use crate::{Engine, EngineError, EngineReport, EngineStats, Handler, allowed_cores};
 
 /// Nanoseconds on the monotonic clock since the first call in this process.
 pub fn now_ns() -> u64 {
     static ORIGIN: OnceLock<Instant> = OnceLock::new();
     ORIGIN.get_or_init(Instant::now).elapsed().as_nanos() as u64
-}
-
-/// The cores that this process may run on, in order.
-pub fn allowed_cores() -> Vec<usize> {
-    core_affinity::get_core_ids().unwrap_or_default().into_iter().map(|core| core.id).collect()
 }
 
 /// How many shards there are, where they run, and how their rings are set up.
