@@ -224,6 +224,7 @@ try_slow_clients() {
     fact 'load average' "$(cut -d ' ' -f 1-3 /proc/loadavg)"
     fact 'well-behaved load alone: requests/s, p99 us' "${REPORT[requests_per_sec]}, $before"
     rss_before=$(rss_kib "$SERVER_PID")
+    : >"$TMP/slow.out" # it is read below, maybe before the shell has opened it for the client
     # Nice, because it shares the load generator's core, and must not add to its latencies.
     nice -n 19 taskset -c "$LOAD_CORE" python3 "$IN_DIR/scripts/faults/slow_clients.py" \
         --senders "$half" --readers "$half" --path "$BIG_PATH" --seconds $((deadline_s * 4)) "127.0.0.1:$SERVER_PORT" \
