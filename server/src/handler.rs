@@ -200,12 +200,12 @@ impl Server {
         let Some(Rest::Body(source)) = conn.rest.as_deref_mut() else {
             return self.rest_is_done(ops, id);
         };
-        if !mem::take(&mut conn.is_called) && !self.shared.share.admit(id) {
-            return;
-        }
+        let is_called = mem::take(&mut conn.is_called);
+        let room = if is_called { Some(PIECE_BYTES) } else { self.shared.share.admit(id) };
+        let Some(piece_bytes) = room else { return };
         let out = ops.output(id);
         let before = out.len();
-        if source.write_piece(out, PIECE_BYTES).is_err() {
+        if source.write_piece(out, piece_bytes).is_err() {
             // The length that was promised cannot be kept: only a close tells the client.
             self.release(id);
             return ops.abort(id);

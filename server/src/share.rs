@@ -9,13 +9,13 @@ use std::collections::VecDeque;
 
 use ringbench_engine::ConnId;
 
-use crate::rest::{FIRST_BYTES, PIECE_BYTES};
+use crate::rest::{FIRST_BYTES, LONE_PIECE_BYTES, PIECE_BYTES};
 
 /// What long answers may have of a turn. The kernel takes some 0.3 ms for it where memory is hard to
 /// get, and as good as nothing is gained by more: handing it over costs one system call.
 pub(crate) const TURN_BYTES: usize = 128 * 1024;
 
-const _: () = assert!(TURN_BYTES >= PIECE_BYTES, "somebody must get on in each turn");
+const _: () = assert!(TURN_BYTES >= LONE_PIECE_BYTES, "somebody must get on in each turn");
 
 /// The share of this turn, and who waits for one of a later turn.
 #[derive(Debug)]
@@ -35,7 +35,11 @@ impl Share {
     /// How much of a long answer may be made together with its head.
     #[inline]
     pub(crate) fn at_once_bytes(&self) -> usize {
-        if self.left_bytes > 0 { PIECE_BYTES } else { FIRST_BYTES }
+        match self.left_bytes {
+            TURN_BYTES => LONE_PIECE_BYTES,
+            0 => FIRST_BYTES,
+            _ => PIECE_BYTES,
+        }
     }
 
     /// Counts an answer of so many bytes, if it is a long one.
@@ -46,15 +50,16 @@ impl Share {
         }
     }
 
-    /// Whether there is room for a piece of `conn` in this turn. If not, it is called when there is.
-    pub(crate) fn admit(&mut self, conn: ConnId) -> bool {
-        let is_room = self.left_bytes > 0;
-        if is_room {
-            self.left_bytes = self.left_bytes.saturating_sub(PIECE_BYTES);
-        } else {
+    /// How large a piece of `conn` there is room for in this turn. If for none, it is called when
+    /// there is.
+    pub(crate) fn admit(&mut self, conn: ConnId) -> Option<usize> {
+        if self.left_bytes == 0 {
             self.waiting.push_back(conn);
+            return None;
         }
-        is_room
+        let piece_bytes = self.at_once_bytes();
+        self.left_bytes = self.left_bytes.saturating_sub(piece_bytes);
+        Some(piece_bytes)
     }
 
     /// Begins the share of the next turn with those who wait, for as many as it has room for. `call`
@@ -106,13 +111,16 @@ mod tests {
     #[test]
     fn a_turn_has_room_for_so_much_and_the_rest_is_called_in_the_order_of_coming() {
         let (mut share, names) = (Share::default(), names());
-        let admitted: Vec<bool> = names.iter().map(|&name| share.admit(name)).collect();
+        let admitted: Vec<usize> = names.iter().map_while(|&name| share.admit(name)).collect();
+        assert_eq!(admitted, [LONE_PIECE_BYTES, PIECE_BYTES, PIECE_BYTES]);
+        assert_eq!(admitted.iter().sum::<usize>(), TURN_BYTES);
+        // The fourth waits already, and all behind it.
+        assert!(names[4..].iter().all(|&name| share.admit(name).is_none()));
+        let waiting = &names[3..];
         let most = TURN_BYTES / PIECE_BYTES;
-        assert!(admitted[..most].iter().all(|&admitted| admitted));
-        assert!(!admitted[most..].iter().any(|&admitted| admitted));
         let mut called = Vec::new();
         // One is gone, which costs no other one its turn.
-        let gone = names[most + 1];
+        let gone = waiting[1];
         let turn = |share: &mut Share, called: &mut Vec<ConnId>| {
             share.begin_turn(|name| {
                 if name != gone {
@@ -124,10 +132,10 @@ mod tests {
         turn(&mut share, &mut called);
         assert_eq!(called.len(), most);
         // All of this turn is for those who were called: who comes now goes behind those who wait.
-        assert!(!share.admit(names[0]));
+        assert_eq!(share.admit(names[0]), None);
         assert_eq!(share.at_once_bytes(), FIRST_BYTES);
         turn(&mut share, &mut called);
-        let mut expected = names[most..].to_vec();
+        let mut expected = waiting.to_vec();
         expected.retain(|&name| name != gone);
         expected.push(names[0]);
         assert_eq!(called, expected);
@@ -137,10 +145,12 @@ mod tests {
     fn long_answers_count_and_short_ones_do_not() {
         let mut share = Share::default();
         (0..10_000).for_each(|_| share.count(FIRST_BYTES));
+        assert_eq!(share.at_once_bytes(), LONE_PIECE_BYTES);
+        share.count(FIRST_BYTES + 1);
         assert_eq!(share.at_once_bytes(), PIECE_BYTES);
         share.count(TURN_BYTES);
         assert_eq!(share.at_once_bytes(), FIRST_BYTES);
         share.begin_turn(|_| unreachable!("nobody waits"));
-        assert_eq!(share.at_once_bytes(), PIECE_BYTES);
+        assert_eq!(share.at_once_bytes(), LONE_PIECE_BYTES);
     }
 }

@@ -100,9 +100,9 @@ pub(crate) fn clients_that_do_not_read_cost_a_bounded_amount(engine: &str) {
         assert_eq!(polite.exchange(request("GET", "/")).status, 200);
         most = most.max(resident_bytes(server.pid()));
     }
-    // 64 KiB of answers, a piece of 32 KiB, and 64 KiB of requests that wait; buffers grow by
+    // 64 KiB of answers, a piece of 64 KiB, and 64 KiB of requests that wait; buffers grow by
     // doubling.
-    let bound = 50 * 2 * (64 + 32 + 64) * 1024 + (16 << 20);
+    let bound = 50 * 2 * (64 + 64 + 64) * 1024 + (16 << 20);
     assert!(most < before + bound, "{most} bytes are resident, {before} were before");
     // They were dropped when they had taken nothing for the time given, at the latest after twice
     // that, as the first look may find that something moved.
