@@ -266,9 +266,9 @@ try_slow_clients() {
     expect 'every slow client is closed by its deadline' $((ESTABLISHED + CLOSING == 0))
     fact 'resident memory before, at most, afterwards, KiB' "$rss_before, $rss_most, $(rss_kib "$SERVER_PID")"
     fact 'resident memory per slow client, KiB' "$(awk -v d=$((rss_most - rss_before)) -v n="$CROWD" 'BEGIN { printf "%.1f", d / n }')"
-    # A client that reads nothing may cost 192 KiB (README.md), one that sends a head slowly next to
+    # A client that reads nothing may cost 256 KiB (README.md), one that sends a head slowly next to
     # nothing; there are as many of the one as of the other.
-    expect 'resident memory grows by at most 96 KiB per slow client' $((rss_most - rss_before <= 96 * CROWD))
+    expect 'resident memory grows by at most 128 KiB per slow client' $((rss_most - rss_before <= 128 * CROWD))
     stop_server
 }
 
