@@ -33,6 +33,8 @@ pub(crate) struct Connection {
     pub(crate) eof: bool,
     /// Its input is held back, as too much of it waits.
     pub(crate) held: bool,
+    /// It had to wait with its next piece, and may make it now.
+    pub(crate) is_called: bool,
     /// It was one too many.
     pub(crate) turned_away: bool,
 }

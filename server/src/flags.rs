@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Parser, ValueEnum};
-use ringbench_engine::UringOptions;
+use ringbench_engine::{CoreList, UringOptions};
 use ringbench_http::{Limits, MAX_HEADERS};
 use ringbench_measure::units;
 
@@ -39,7 +39,7 @@ pub struct Flags {
     pub shards: ShardCount,
 
     /// Cores to pin the shards to in turn, such as 0,2-3 [default: all that are allowed]
-    #[arg(long, value_name = "LIST", value_parser = parse_cores)]
+    #[arg(long, value_name = "LIST")]
     pub cores: Option<CoreList>,
 
     /// How the shards talk to the kernel; `auto` takes the best that this machine allows
@@ -343,13 +343,6 @@ impl From<Engine> for ringbench_engine::Engine {
     }
 }
 
-/// The value of `--cores`: core numbers in the order they were given.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct CoreList(pub Vec<usize>);
-
-/// Above this a core number is a typing error.
-const MAX_CORE: usize = 4095;
-
 /// More shards than this are a typing error.
 const MAX_SHARDS: usize = 1024;
 
@@ -399,31 +392,6 @@ fn parse_switch(text: &str) -> Result<bool, String> {
         "off" => Ok(false),
         _ => Err("expected `on` or `off`".to_owned()),
     }
-}
-
-fn parse_cores(text: &str) -> Result<CoreList, String> {
-    let expected =
-        || format!("expected core numbers (up to {MAX_CORE}) and ranges of them, such as 0,2-3");
-    let number = |text: &str| {
-        text.trim().parse::<usize>().ok().filter(|&core| core <= MAX_CORE).ok_or_else(expected)
-    };
-    let mut cores = Vec::new();
-    for part in text.split(',') {
-        let (first, last) = match part.split_once('-') {
-            Some((first, last)) => (number(first)?, number(last)?),
-            None => (number(part)?, number(part)?),
-        };
-        if first > last {
-            return Err(format!("the range {part} runs backwards"));
-        }
-        for core in first..=last {
-            if cores.contains(&core) {
-                return Err(format!("core {core} is listed twice"));
-            }
-            cores.push(core);
-        }
-    }
-    Ok(CoreList(cores))
 }
 
 fn parse_any_time(text: &str) -> Result<Duration, String> {
@@ -480,11 +448,8 @@ mod tests {
 
     #[test]
     fn core_lists_keep_their_order() {
-        assert_eq!(parse_cores("3,0-1").unwrap(), CoreList(vec![3, 0, 1]));
-        assert_eq!(parse_cores("0, 2").unwrap(), CoreList(vec![0, 2]));
-        for bad in ["", ",", "1,", "a", "3-1", "1-", "0,0", "0-2,1", "99999", "-1"] {
-            assert!(parse_cores(bad).is_err(), "{bad:?} was accepted");
-        }
+        let flags = parse(&["--cores", "3,0-1"]).unwrap();
+        assert_eq!(flags.cores, Some(CoreList(vec![3, 0, 1])));
     }
 
     #[test]

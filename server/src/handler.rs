@@ -13,8 +13,9 @@ use crate::conn::{Connection, Pool, Timer};
 use crate::counts::Counts;
 use crate::prepared::Prepared;
 use crate::reply::Persist;
-use crate::rest::Rest;
+use crate::rest::{PIECE_BYTES, Rest};
 use crate::serve::{MAX_UNSENT_BYTES, Outcome, Served, Serving, StageLimits};
+use crate::share::Share;
 use crate::shared::{Settings, Shared};
 use crate::site::Site;
 
@@ -52,6 +53,7 @@ impl Server {
             prepared: Prepared::new(0, SystemTime::now()),
             pool: Pool::default(),
             counts: Counts::default(),
+            share: Share::default(),
             draining: false,
             log: None,
         };
@@ -192,15 +194,18 @@ impl Server {
         }
     }
 
-    /// The next piece of a long body.
-    fn write_piece(&mut self, ops: &mut Ops, id: ConnId) {
+    /// What was written has left: the next piece of a long body, if this turn has room for it.
+    fn go_on_with_rest(&mut self, ops: &mut Ops, id: ConnId) {
         let conn = &mut self.conns[id.index()];
         let Some(Rest::Body(source)) = conn.rest.as_deref_mut() else {
             return self.rest_is_done(ops, id);
         };
+        let is_called = mem::take(&mut conn.is_called);
+        let room = if is_called { Some(PIECE_BYTES) } else { self.shared.share.admit(id) };
+        let Some(piece_bytes) = room else { return };
         let out = ops.output(id);
         let before = out.len();
-        if source.write_piece(out).is_err() {
+        if source.write_piece(out, piece_bytes).is_err() {
             // The length that was promised cannot be kept: only a close tells the client.
             self.release(id);
             return ops.abort(id);
@@ -350,7 +355,7 @@ impl Server {
         }
         self.shared.counts.send_timeouts += 1;
         self.release(id);
-        ops.abort(id);
+        ops.reset(id);
     }
 }
 
@@ -405,7 +410,7 @@ impl Handler for Server {
     fn drained(&mut self, ops: &mut Ops, id: ConnId) {
         match self.conns[id.index()].closing {
             Some(outcome) => self.finish(ops, id, outcome),
-            None => self.write_piece(ops, id),
+            None => self.go_on_with_rest(ops, id),
         }
     }
 
@@ -422,7 +427,7 @@ impl Handler for Server {
             return self.unsent(ops, id, moved);
         }
         match timer {
-            // The notice that all is sent is on its way.
+            // The notice that all is sent is on its way, or it is the others' turn.
             Timer::Send if conn.rest.is_some() => return self.arm(ops, id, Timer::Send),
             Timer::Send => {
                 return match conn.closing {
@@ -465,6 +470,17 @@ impl Handler for Server {
     #[inline]
     fn turn(&mut self, ops: &mut Ops) {
         self.publish(ops);
+        let conns = &mut self.conns;
+        self.shared.share.begin_turn(|id| {
+            let conn = &mut conns[id.index()];
+            let is_wanted = conn.id == Some(id) && conn.closing.is_none();
+            if is_wanted {
+                conn.is_called = true;
+                // Nothing is on its way, so that the call comes in the next turn.
+                ops.notify_drained(id);
+            }
+            is_wanted
+        });
         if let Some(log) = &mut self.shared.log
             && let Some(at_ns) = log.next_alarm_ns(ops.now_ns())
         {

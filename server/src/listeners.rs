@@ -1,5 +1,7 @@
 //! The listening sockets: opened here, or handed over by whoever started this process.
 
+use std::env;
+use std::ffi::OsString;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 
@@ -50,8 +52,10 @@ impl Listeners {
     ///
     /// # Errors
     ///
-    /// When one of them is no listening TCP socket, or not enough descriptors are left.
+    /// When `LISTEN_FDS` or `LISTEN_PID` is no number, when one of the sockets is no listening TCP
+    /// socket, or not enough descriptors are left.
     pub fn inherited(shards: usize) -> io::Result<Option<Self>> {
+        check_variables(|name| env::var_os(name), std::process::id())?;
         let mut handed_over = ListenFd::from_env();
         let mut sockets = Vec::new();
         for position in 0..handed_over.len() {
@@ -107,6 +111,30 @@ impl Listeners {
     }
 }
 
+/// Fails where a number is expected and something else is there, which `listenfd` takes for nothing:
+/// the server would then listen elsewhere than whoever started it believes.
+fn check_variables(variable: impl Fn(&str) -> Option<OsString>, own_pid: u32) -> io::Result<()> {
+    let wrong = |name, value: &OsString, what| {
+        let why = format!("{name} is \"{}\", and must be {what}", value.display());
+        Err(io::Error::new(io::ErrorKind::InvalidInput, why))
+    };
+    let (Some(count), pid) = (variable("LISTEN_FDS"), variable("LISTEN_PID")) else {
+        return Ok(());
+    };
+    if let Some(pid) = pid.filter(|pid| !pid.is_empty()) {
+        match pid.to_str().and_then(|text| text.parse::<u32>().ok()) {
+            None => return wrong("LISTEN_PID", &pid, "the id of the process they are for"),
+            // They are for somebody else.
+            Some(pid) if pid != own_pid => return Ok(()),
+            Some(_) => {}
+        }
+    }
+    match count.to_str().and_then(|text| text.parse::<u16>().ok()) {
+        None => wrong("LISTEN_FDS", &count, "how many sockets are handed over, at most 65535"),
+        Some(_) => Ok(()),
+    }
+}
+
 fn empty(shards: usize) -> Vec<Vec<TcpListener>> {
     (0..shards).map(|_| Vec::new()).collect()
 }
@@ -144,6 +172,36 @@ mod tests {
                 std::iter::once(first).chain(more)
             })
             .collect()
+    }
+
+    #[test]
+    fn what_is_no_number_of_sockets_is_not_overlooked() {
+        let check = |count: Option<&str>, pid: Option<&str>| {
+            let variable = |name: &str| match name {
+                "LISTEN_FDS" => count.map(OsString::from),
+                "LISTEN_PID" => pid.map(OsString::from),
+                _ => None,
+            };
+            check_variables(variable, 42).map_err(|error| error.to_string())
+        };
+        for (count, pid) in [
+            (None, None),
+            (None, Some("x")),
+            (Some("0"), None),
+            (Some("2"), Some("42")),
+            (Some("2"), Some("")),
+            (Some("two"), Some("41")),
+        ] {
+            assert_eq!(check(count, pid), Ok(()), "{count:?}, {pid:?}");
+        }
+        for count in ["two", "", "-1", "1 ", "65536"] {
+            for pid in [None, Some("42")] {
+                let error = check(Some(count), pid).unwrap_err();
+                assert!(error.contains(&format!("LISTEN_FDS is {count:?}")), "{error}");
+            }
+        }
+        let error = check(Some("1"), Some("self")).unwrap_err();
+        assert!(error.starts_with("LISTEN_PID is \"self\""), "{error}");
     }
 
     #[test]

@@ -7,7 +7,7 @@ use std::time::SystemTime;
 use crate::date::{DATE_BYTES, Date};
 use crate::reply::{Persist, Reply};
 use crate::request::Request;
-use crate::rest::{Later, Rest};
+use crate::rest::{Later, PIECE_BYTES, Rest};
 use crate::routes::{Action, ROUTES, Target};
 
 /// The whole response of a constant route to a client that speaks 1.1 and stays.
@@ -79,6 +79,7 @@ impl Prepared {
                     common: &self.common,
                     persist: Persist::Open,
                     head_only: false,
+                    at_once_bytes: PIECE_BYTES,
                     status: 0,
                     content_bytes: 0,
                     rest: None,
@@ -94,7 +95,7 @@ impl Prepared {
         self.date.as_bytes()
     }
 
-    /// Appends the answer to `request` to `out`.
+    /// Appends the answer to `request` to `out`; of a long body at most so many bytes.
     #[inline]
     pub(crate) fn answer(
         &mut self,
@@ -102,6 +103,7 @@ impl Prepared {
         request: &Request<'_>,
         persist: Persist,
         head_only: bool,
+        at_once_bytes: usize,
     ) -> Answer {
         if let (Target::Route(position), Persist::Open) = (request.target, persist) {
             let Constant { bytes, head_len } = &self.constants[position as usize];
@@ -112,7 +114,7 @@ impl Prepared {
                 return Answer { status: 200, content_bytes, rest: None };
             }
         }
-        let mut reply = self.reply(out, persist, head_only);
+        let mut reply = Reply { at_once_bytes, ..self.reply(out, persist, head_only) };
         request.target.answer(request, &mut reply);
         let Reply { status, mut content_bytes, rest, .. } = reply;
         if let Some(Rest::Later(later)) = &rest
@@ -164,6 +166,7 @@ impl Prepared {
             common: &self.common,
             persist,
             head_only,
+            at_once_bytes: PIECE_BYTES,
             status: 0,
             content_bytes: 0,
             rest: None,
@@ -191,7 +194,7 @@ mod tests {
         let (target, site) = (Target::of(&head), Site::default());
         let request = Request { target, head: &head, body: b"", body_bytes: 0, site: &site };
         let mut out = b"before".to_vec();
-        let answer = prepared.answer(&mut out, &request, persist, head_only);
+        let answer = prepared.answer(&mut out, &request, persist, head_only, PIECE_BYTES);
         assert_eq!((answer.status, answer.content_bytes), (200, if head_only { 0 } else { 13 }));
         assert!(out.starts_with(b"before"));
         out.split_off(6)

@@ -44,6 +44,8 @@ pub struct Reply<'a> {
     pub(crate) persist: Persist,
     /// The request was HEAD.
     pub(crate) head_only: bool,
+    /// How much of a long body is made now.
+    pub(crate) at_once_bytes: usize,
     /// The status of what was written.
     pub(crate) status: u16,
     /// The length of its body, as far as that is sent at all.
@@ -89,7 +91,7 @@ impl Reply<'_> {
         if self.head_only || self.status != status {
             return;
         }
-        if body.write_piece(self.out).is_err() {
+        if body.write_piece(self.out, self.at_once_bytes).is_err() {
             self.out.truncate(start);
             return self.defect();
         }
@@ -211,7 +213,7 @@ fn allow_value(allow: Allow) -> Vec<u8> {
 #[cfg(test)]
 pub(crate) mod testing {
     use super::{Persist, Reply};
-    use crate::rest::Rest;
+    use crate::rest::{PIECE_BYTES, Rest};
 
     /// A response taken apart.
     #[derive(Debug)]
@@ -254,6 +256,7 @@ pub(crate) mod testing {
             common: b"Server: test\r\n",
             persist,
             head_only,
+            at_once_bytes: PIECE_BYTES,
             status: 0,
             content_bytes: 0,
             rest: None,

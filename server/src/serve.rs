@@ -226,8 +226,11 @@ impl<'a, 'b> Serving<'a, 'b> {
         let out = self.ops.output(self.id);
         let before = out.len();
         let request = Request { target, head, body, body_bytes, site: &shared.site };
-        let answer = shared.prepared.answer(out, &request, persist, head_only);
-        self.written += out.len() - before;
+        let at_once_bytes = shared.share.at_once_bytes();
+        let answer = shared.prepared.answer(out, &request, persist, head_only, at_once_bytes);
+        let answer_bytes = out.len() - before;
+        self.written += answer_bytes;
+        shared.share.count(answer_bytes);
         shared.counts.requests += 1;
         shared.counts.count_status(answer.status);
         if shared.log.is_some() {

@@ -11,6 +11,7 @@ use crate::conn::Pool;
 use crate::counts::Counts;
 use crate::prepared::Prepared;
 use crate::serve::StageLimits;
+use crate::share::Share;
 use crate::site::Site;
 
 /// What all shards have in common.
@@ -49,6 +50,7 @@ pub(crate) struct Shared {
     pub(crate) prepared: Prepared,
     pub(crate) pool: Pool,
     pub(crate) counts: Counts,
+    pub(crate) share: Share,
     pub(crate) draining: bool,
     /// The access log, if there is one.
     pub(crate) log: Option<ShardLog>,

@@ -80,6 +80,17 @@ fn what_is_no_listening_socket_is_an_error_that_names_the_variable() {
     assert!(said.contains("LISTEN_FDS"), "{said}");
 }
 
+#[test]
+fn a_number_of_sockets_that_is_none_is_an_error_and_nothing_listens() {
+    let mut command = Ringserve::prepare("auto", &["127.0.0.1:0"], &[]);
+    command.env("LISTEN_FDS", "1x").stderr(std::process::Stdio::piped());
+    let output = command.output().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    assert!(output.stdout.is_empty());
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(said.contains("LISTEN_FDS is \"1x\""), "{said}");
+}
+
 /// Asks again and again on connections of their own, until told to stop, and counts.
 struct Crowd {
     stop: Arc<AtomicBool>,

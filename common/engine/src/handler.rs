@@ -37,7 +37,8 @@ impl fmt::Debug for ConnId {
 /// Why a connection is gone.
 #[derive(Debug)]
 pub enum CloseReason {
-    /// The handler asked for it with [`Ops::close`], [`Ops::close_lingering`] or [`Ops::abort`].
+    /// The handler asked for it with [`Ops::close`], [`Ops::close_lingering`], [`Ops::abort`] or
+    /// [`Ops::reset`].
     Local,
     /// The shard is stopping and ended what was still open.
     Stopped,
@@ -62,8 +63,8 @@ pub enum Control {
 /// Every method may call any method of [`Ops`]; none is called from within another. For one
 /// connection the order is: `accepted` or `connected`, then any number of `received`, `drained`
 /// and `deadline`, at most one `eof`, and last `closed`. A connection that could not be made gets
-/// `closed` only. After the handler called [`Ops::close`], [`Ops::close_lingering`] or
-/// [`Ops::abort`], only `closed` follows.
+/// `closed` only. After the handler called [`Ops::close`], [`Ops::close_lingering`],
+/// [`Ops::abort`] or [`Ops::reset`], only `closed` follows.
 pub trait Handler {
     /// The shard is up: listeners are open. A client starts to connect here.
     fn started(&mut self, ops: &mut Ops) {

@@ -15,6 +15,7 @@
 //!
 //! All of the project's `unsafe` code is in this crate.
 
+mod cores;
 mod engine;
 mod epoll;
 mod errno;
@@ -33,12 +34,13 @@ mod timers;
 mod turn;
 mod uring;
 
+pub use cores::{CoreList, CoreListError, allowed_cores};
 pub use engine::{Engine, EngineReport};
 pub use errno::errno_name;
 pub use error::EngineError;
 pub use handler::{CloseReason, ConnId, Control, Handler};
 pub use ops::{Ops, TargetId};
-pub use shard::{EngineConfig, Finished, ShardControl, Shards, allowed_cores, now_ns, start};
+pub use shard::{EngineConfig, Finished, ShardControl, Shards, now_ns, start};
 pub use socket::{ListenOptions, configure, listen, raise_memlock_limit, raise_nofile_limit};
 pub use stats::EngineStats;
 pub use target::{Address, Target};

@@ -307,9 +307,20 @@ impl Ops {
         self.begin_close(conn, Phase::ClosingLinger);
     }
 
-    /// Drops `conn` at once, unsent output included.
+    /// Drops `conn` at once, unsent output included. What the kernel has taken it still tries to
+    /// deliver.
     pub fn abort(&mut self, conn: ConnId) {
         self.begin_close(conn, Phase::Closed);
+    }
+
+    /// As [`Ops::abort`], but what the kernel has taken goes, too, and the peer sees a reset: for one
+    /// that does not read, whose last megabytes the kernel would else keep for minutes. (With
+    /// `io_uring` on a kernel before 6.7, which cannot set `SO_LINGER` from the ring, it is an abort.)
+    pub fn reset(&mut self, conn: ConnId) {
+        if let Some(slot) = self.slots.get_mut(conn).filter(|slot| slot.phase.is_live()) {
+            slot.resets = true;
+            self.begin_close(conn, Phase::Closed);
+        }
     }
 
     fn begin_close(&mut self, conn: ConnId, phase: Phase) {

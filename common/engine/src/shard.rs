@@ -15,7 +15,7 @@ use rustix::time::{ClockId, clock_gettime};
 
 use crate::engine::{self, BackEnd};
 use crate::uring::UringOptions;
-use crate::{Engine, EngineError, EngineReport, EngineStats, Handler};
+use crate::{Engine, EngineError, EngineReport, EngineStats, Handler, allowed_cores};
 
 /// Nanoseconds on the monotonic clock since the first call in this process.
 pub fn now_ns() -> u64 {
@@ -37,11 +37,6 @@ fn origin_ns() -> u64 {
 fn clock_ns(clock: ClockId) -> u64 {
     let time = clock_gettime(clock);
     time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64
-}
-
-/// The cores that this process may run on, in order.
-pub fn allowed_cores() -> Vec<usize> {
-    core_affinity::get_core_ids().unwrap_or_default().into_iter().map(|core| core.id).collect()
 }
 
 /// How many shards there are, where they run, and how their rings are set up.

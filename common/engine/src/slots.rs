@@ -50,6 +50,8 @@ pub(crate) struct Slot {
     pub(crate) notify_drained: bool,
     /// The handler holds its input back.
     pub(crate) held: bool,
+    /// The close is to throw away what the kernel has, and to tell the peer so.
+    pub(crate) resets: bool,
     /// Its segment in the outbox being filled, or [`NO_SEGMENT`].
     pub(crate) segment: u32,
     pub(crate) backlog: Option<Box<Backlog>>,
@@ -78,6 +80,7 @@ impl Slots {
             phase,
             notify_drained: false,
             held: false,
+            resets: false,
             segment: NO_SEGMENT,
             backlog: None,
         });
@@ -94,6 +97,7 @@ impl Slots {
         slot.phase = Phase::Free;
         slot.notify_drained = false;
         slot.held = false;
+        slot.resets = false;
         slot.backlog = None;
         self.free.push(conn.index);
     }
@@ -119,6 +123,11 @@ impl Slots {
     pub(crate) fn id_at(&self, index: u32) -> Option<ConnId> {
         let slot = self.slots.get(index as usize)?;
         (slot.phase != Phase::Free).then_some(ConnId { index, generation: slot.generation })
+    }
+
+    /// Whether the close of `conn` is to be a reset.
+    pub(crate) fn resets(&self, conn: ConnId) -> bool {
+        self.get(conn).is_some_and(|slot| slot.resets)
     }
 
     /// Slots in use.

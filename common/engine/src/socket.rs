@@ -5,7 +5,8 @@ mod steering;
 use std::fs;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
-use std::os::fd::{BorrowedFd, RawFd};
+use std::os::fd::{AsFd, BorrowedFd, RawFd};
+use std::time::Duration;
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
@@ -157,6 +158,12 @@ pub(crate) fn peer(fd: RawFd) -> Option<SocketAddr> {
     // SAFETY: the caller has just accepted the descriptor and closes it later, on this thread.
     let socket = unsafe { BorrowedFd::borrow_raw(fd) };
     SockRef::from(&socket).peer_addr().ok()?.as_socket()
+}
+
+/// Makes the close that follows a reset, which throws away what the kernel has yet to send.
+pub(crate) fn reset_by_close<S: AsFd>(socket: &S) {
+    // It fails on no TCP socket; and if it did, the close would be the usual one.
+    let _ = SockRef::from(socket).set_linger(Some(Duration::ZERO));
 }
 
 /// Raises the soft limit on open files to the hard one, which needs no privilege, and returns it.

@@ -1,7 +1,11 @@
-//! The parts of a turn that are the same on every back end.
+//! The parts of a turn that are the same on every back end, or on those that call `send` and `recv`
+//! themselves.
+
+use std::io;
 
 use crate::handler::{CloseReason, ConnId, Handler};
-use crate::ops::Ops;
+use crate::ops::{HIGH_WATER_BYTES, Ops, Outbox};
+use crate::shard::now_ns;
 use crate::slots::{NO_SEGMENT, Phase};
 
 /// How long accepting pauses after it failed for want of descriptors; nginx's figure.
@@ -84,6 +88,109 @@ pub(crate) fn notify_if_drained<H: Handler + ?Sized>(ops: &mut Ops, handler: &mu
         && std::mem::take(&mut slot.notify_drained)
     {
         handler.drained(ops, conn);
+    }
+}
+
+/// As [`notify_if_drained`], for one that asked for it before the output of this turn. What was
+/// written meanwhile has an end of its own, which is what the handler waits for then.
+pub(crate) fn notify_or_ask_again<H: Handler + ?Sized>(
+    ops: &mut Ops,
+    handler: &mut H,
+    conn: ConnId,
+) {
+    notify_if_drained(ops, handler, conn);
+    if let Some(slot) = ops.slots.get(conn)
+        && slot.notify_drained
+        && slot.segment != NO_SEGMENT
+    {
+        ops.drain_asks.push(conn);
+    }
+}
+
+/// Whether a connection whose peer may have sent something is to have it. `paused` is whether its
+/// input is held back until its backlog is gone.
+pub(crate) fn wants_input(ops: &Ops, conn: ConnId, paused: &mut bool) -> bool {
+    let Some(slot) = ops.slots.get(conn).filter(|slot| !slot.held) else { return false };
+    match slot.phase {
+        Phase::Open => {
+            // A peer that does not read must not fill our memory.
+            *paused = *paused || ops.backlog_bytes(conn) > HIGH_WATER_BYTES;
+            !*paused
+        }
+        // What is thrown away fills no memory.
+        Phase::ClosingLinger | Phase::Lingering => true,
+        Phase::Free | Phase::Connecting | Phase::Closing | Phase::Closed => false,
+    }
+}
+
+/// A turn's output on its way, on a back end that sends it by itself, and what waits for that.
+#[derive(Debug, Default)]
+pub(crate) struct Handover {
+    spare: Outbox,
+    pub(crate) closing: Vec<ConnId>,
+    pub(crate) awaiting_drain: Vec<ConnId>,
+    pub(crate) failures: Vec<(ConnId, CloseReason)>,
+    /// Connections that have ended, whose slots the next flush gives back.
+    pub(crate) dead: Vec<ConnId>,
+}
+
+impl Handover {
+    /// Hands over what the handler has written. The handler is not called while that goes on, but
+    /// to tell it the time: what went wrong waits in `failures`.
+    ///
+    /// `send` takes what goes into the socket at once, and sees to it that the rest goes on when
+    /// there is room; it gives `None` for a connection without a socket.
+    pub(crate) fn flush<H: Handler>(
+        &mut self,
+        ops: &mut Ops,
+        handler: &mut H,
+        send: impl FnMut(ConnId, &[u8]) -> Option<io::Result<usize>>,
+    ) {
+        self.closing.append(&mut ops.closes);
+        self.awaiting_drain.append(&mut ops.drain_asks);
+        if std::mem::take(&mut ops.written) {
+            let submit_ns = now_ns();
+            handler.submitting(submit_ns);
+            ops.now_ns = submit_ns;
+            self.send(ops, send);
+        }
+        // Only now, as nothing in the outbox names them any more.
+        for conn in self.dead.drain(..) {
+            ops.slots.release(conn);
+        }
+    }
+
+    fn send(
+        &mut self,
+        ops: &mut Ops,
+        mut send: impl FnMut(ConnId, &[u8]) -> Option<io::Result<usize>>,
+    ) {
+        let mut outbox = ops.take_outbox(std::mem::take(&mut self.spare));
+        for segment in &outbox.segments {
+            let conn = segment.conn;
+            let bytes = &outbox.bytes[segment.start..segment.end];
+            let slot = ops.slots.get(conn);
+            if bytes.is_empty() || slot.is_none_or(|slot| slot.phase == Phase::Closed) {
+                continue;
+            }
+            let Some(result) = send(conn, bytes) else { continue };
+            ops.stats.sends += 1;
+            match result {
+                Ok(count) if count == bytes.len() => {}
+                Ok(count) => {
+                    ops.stats.sends_blocked += 1;
+                    ops.push_back(conn, &bytes[count..]);
+                }
+                Err(errno) => self.failures.push((conn, CloseReason::SendFailed(errno))),
+            }
+        }
+        outbox.clear();
+        self.spare = outbox;
+    }
+
+    /// Whether something waited for the output: seeing to it may bring something new to hand over.
+    pub(crate) fn is_awaited(&self) -> bool {
+        !(self.failures.is_empty() && self.closing.is_empty() && self.awaiting_drain.is_empty())
     }
 }
 

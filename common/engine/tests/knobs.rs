@@ -1,21 +1,23 @@
 //! The options that are off unless asked for, of rings and of listeners: each of them, and those
 //! that meet, under everything that a connection can go through.
 
+mod common;
+
 use std::io::{ErrorKind, Read, Write};
-use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::{Arc, Barrier};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use common::{
+    ANY, Closer, Echo, Greeter, PATIENCE, REPLY, Server, Streamer, be_greeted, connect, echo_much,
+    is_missing, pattern, read_stream, write_until_held_back,
+};
 use ringbench_engine::{
-    CloseReason, ConnId, Engine, EngineConfig, EngineError, Finished, Handler, ListenOptions, Ops,
-    Shards, UringFeature, UringOptions, UringReport, allowed_cores, listen, probe_kernel, start,
+    CloseReason, ConnId, Engine, EngineConfig, EngineError, Handler, ListenOptions, Ops,
+    UringFeature, UringOptions, UringReport, allowed_cores, listen, probe_kernel, start,
 };
 use socket2::SockRef;
-
-const ANY: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
-/// Every wait of a test ends after this.
-const PATIENCE: Duration = Duration::from_secs(20);
 
 type Variant = (&'static str, UringOptions);
 
@@ -70,105 +72,28 @@ fn together() -> Vec<Variant> {
     ]
 }
 
-fn offered(feature: UringFeature) -> bool {
-    probe_kernel().features.iter().any(|offer| offer.feature == feature && offer.missing.is_none())
-}
-
 /// All variants that this kernel can do.
-fn variants() -> Vec<Variant> {
-    let incremental_buffers = offered(UringFeature::IncrementalBuffers);
-    let napi = offered(UringFeature::NapiBusyPoll);
+fn variants() -> Vec<(&'static str, EngineConfig)> {
+    let incremental_buffers = !is_missing(UringFeature::IncrementalBuffers);
+    let napi = !is_missing(UringFeature::NapiBusyPoll);
     let mut all = [sqpoll(), send_zc(), incremental(), together()].concat();
     all.retain(|(_, options)| {
         (incremental_buffers || !options.incremental_buffers)
             && (napi || options.napi_busy_poll_us == 0)
     });
-    all
+    all.into_iter().map(|(name, options)| (name, config(options))).collect()
 }
 
 fn config(uring: UringOptions) -> EngineConfig {
     EngineConfig { engine: Engine::Uring, thread_name: "test", uring, ..EngineConfig::default() }
 }
 
-struct Server<H> {
-    address: SocketAddr,
-    shards: Shards<H>,
-}
-
-impl<H: Handler + Send + 'static> Server<H> {
-    fn start(uring: UringOptions, make: impl Fn() -> H + Send + Sync + 'static) -> Self {
-        let listeners =
-            listen(ANY, &ListenOptions::default(), 1).expect("loopback can be listened on");
-        let address = listeners[0].local_addr().unwrap();
-        let shards = start(&config(uring), vec![listeners], move |_| make()).expect("io_uring");
-        Self { address, shards }
-    }
-
-    fn connect(&self) -> TcpStream {
-        connect(self.address)
-    }
-
-    fn stop(self) -> Finished<H> {
-        self.shards.controls().iter().for_each(|control| control.stop());
-        self.shards.join().unwrap().remove(0)
-    }
-
-    fn drain(self) -> Finished<H> {
-        self.shards.controls().iter().for_each(|control| control.drain());
-        self.shards.join().unwrap().remove(0)
-    }
-}
-
-fn connect(address: SocketAddr) -> TcpStream {
-    let stream = TcpStream::connect(address).unwrap();
-    stream.set_read_timeout(Some(PATIENCE)).unwrap();
-    stream.set_write_timeout(Some(PATIENCE)).unwrap();
-    stream
-}
-
-fn pattern(len: usize, seed: u64) -> Vec<u8> {
-    (0..len as u64).map(|i| (i.wrapping_mul(seed | 1) >> 3) as u8).collect()
-}
-
-/// Sends back what it gets.
-#[derive(Default)]
-struct Echo {
-    open: usize,
-    most_backlog: usize,
-}
-
-impl Handler for Echo {
-    fn accepted(&mut self, _: &mut Ops, _: ConnId) {
-        self.open += 1;
-    }
-
-    fn received(&mut self, ops: &mut Ops, conn: ConnId, bytes: &[u8]) {
-        ops.output(conn).extend_from_slice(bytes);
-        self.most_backlog = self.most_backlog.max(ops.backlog_bytes(conn));
-    }
-
-    fn closed(&mut self, _: &mut Ops, _: ConnId, _: CloseReason) {
-        self.open -= 1;
-    }
-}
-
 #[test]
 fn a_large_echo_comes_back_whole() {
-    for (name, options) in variants() {
-        let server = Server::start(options, Echo::default);
-        let mut stream = server.connect();
-        let sent = pattern(4_000_000, 7);
-        let mut writer = stream.try_clone().unwrap();
-        let input = sent.clone();
-        let writer = thread::spawn(move || {
-            writer.write_all(&input).unwrap();
-            writer.shutdown(Shutdown::Write).unwrap();
-        });
-        let mut echoed = Vec::new();
-        stream.read_to_end(&mut echoed).unwrap();
-        writer.join().unwrap();
-        assert!(echoed == sent, "{name}: {} bytes came back", echoed.len());
-        assert_eq!(server.drain().handler.open, 0, "{name}");
+    for (name, config) in variants() {
+        let server = Server::start(&config, Echo::default);
+        echo_much(&server, 4_000_000, name);
+        server.drain_and_join();
     }
 }
 
@@ -191,8 +116,8 @@ fn ping(address: SocketAddr, connection: u64, messages: u64) {
 
 #[test]
 fn connections_do_not_get_each_others_bytes() {
-    for (name, options) in variants() {
-        let server = Server::start(options, Echo::default);
+    for (name, config) in variants() {
+        let server = Server::start(&config, Echo::default);
         let address = server.address;
         let together = Arc::new(Barrier::new(12));
         let clients: Vec<_> = (0..12)
@@ -207,40 +132,14 @@ fn connections_do_not_get_each_others_bytes() {
         for client in clients {
             client.join().unwrap_or_else(|_| panic!("{name}: a client failed"));
         }
-        let done = server.drain();
-        assert_eq!((done.stats.accepts, done.handler.open), (12, 0), "{name}");
-    }
-}
-
-/// Answers a byte with a large reply and closes in the way the byte names.
-#[derive(Default)]
-struct Closer {
-    closed: usize,
-}
-
-const REPLY: usize = 3_000_000;
-
-impl Handler for Closer {
-    fn received(&mut self, ops: &mut Ops, conn: ConnId, bytes: &[u8]) {
-        ops.output(conn).extend_from_slice(&pattern(REPLY, 9));
-        match bytes[0] {
-            b'c' => ops.close(conn),
-            b'l' => ops.close_lingering(conn),
-            b'a' => ops.abort(conn),
-            b'o' => {}
-            other => panic!("no command {other}"),
-        }
-    }
-
-    fn closed(&mut self, _: &mut Ops, _: ConnId, _: CloseReason) {
-        self.closed += 1;
+        assert_eq!(server.drain_and_join().stats.accepts, 12, "{name}");
     }
 }
 
 #[test]
 fn what_was_written_before_a_close_arrives_in_full() {
-    for (name, options) in variants() {
-        let server = Server::start(options, Closer::default);
+    for (name, config) in variants() {
+        let server = Server::start(&config, Closer::default);
         for command in ["c", "l"] {
             let mut stream = server.connect();
             stream.write_all(command.as_bytes()).unwrap();
@@ -253,14 +152,14 @@ fn what_was_written_before_a_close_arrives_in_full() {
             stream.read_to_end(&mut reply).unwrap();
             assert!(reply == pattern(REPLY, 9), "{name}, {command}: {} bytes", reply.len());
         }
-        assert_eq!(server.drain().handler.closed, 2, "{name}");
+        assert_eq!(server.drain_and_join().handler.closed, 2, "{name}");
     }
 }
 
 #[test]
 fn an_abort_sends_nothing_and_harms_nobody() {
-    for (name, options) in variants() {
-        let server = Server::start(options, Closer::default);
+    for (name, config) in variants() {
+        let server = Server::start(&config, Closer::default);
         for _ in 0..20 {
             let mut stream = server.connect();
             stream.write_all(b"a").unwrap();
@@ -269,14 +168,14 @@ fn an_abort_sends_nothing_and_harms_nobody() {
             let _ = stream.read_to_end(&mut reply);
             assert!(reply.is_empty(), "{name}");
         }
-        assert_eq!(server.drain().handler.closed, 20, "{name}");
+        assert_eq!(server.drain_and_join().handler.closed, 20, "{name}");
     }
 }
 
 #[test]
 fn peers_that_leave_in_the_middle_of_an_answer_leave_nothing_behind() {
-    for (name, options) in variants() {
-        let server = Server::start(options, Closer::default);
+    for (name, config) in variants() {
+        let server = Server::start(&config, Closer::default);
         for number in 0..20 {
             let mut stream = server.connect();
             stream.write_all(if number % 2 == 0 { b"o" } else { b"c" }).unwrap();
@@ -288,14 +187,14 @@ fn peers_that_leave_in_the_middle_of_an_answer_leave_nothing_behind() {
         let mut reply = Vec::new();
         stream.read_to_end(&mut reply).unwrap();
         assert!(reply == pattern(REPLY, 9), "{name}");
-        assert_eq!(server.drain().handler.closed, 21, "{name}");
+        assert_eq!(server.drain_and_join().handler.closed, 21, "{name}");
     }
 }
 
 #[test]
 fn a_stop_does_not_wait_for_peers_that_do_not_read() {
-    for (name, options) in variants() {
-        let server = Server::start(options, Closer::default);
+    for (name, config) in variants() {
+        let server = Server::start(&config, Closer::default);
         let streams: Vec<_> = (0..5)
             .map(|_| {
                 let mut stream = server.connect();
@@ -313,121 +212,32 @@ fn a_stop_does_not_wait_for_peers_that_do_not_read() {
 
 #[test]
 fn a_peer_that_does_not_read_is_held_back() {
-    for (name, options) in variants() {
+    for (name, config) in variants() {
         // What the sockets hold, and what was received before the backlog was found too long.
-        let bound = (6 << 20) + usize::from(options.buffers) * options.buffer_size as usize;
-        let server = Server::start(options, Echo::default);
-        let mut stream = server.connect();
-        stream.set_write_timeout(Some(Duration::from_millis(300))).unwrap();
-        let chunk = pattern(1 << 20, 3);
-        let mut sent = Vec::new();
-        // Writing stalls when both sockets' buffers and the server's backlog are full.
-        let stalled = (0..200).any(|_| match stream.write(&chunk) {
-            Ok(len) => {
-                sent.extend_from_slice(&chunk[..len]);
-                false
-            }
-            Err(_) => true,
-        });
-        assert!(stalled, "{name}: 200 MB went into a server whose answers nobody reads");
-        stream.shutdown(Shutdown::Write).unwrap();
-        let mut echoed = Vec::new();
-        stream.read_to_end(&mut echoed).unwrap();
-        assert!(echoed == sent, "{name}: {} of {} bytes", echoed.len(), sent.len());
-        let backlog = server.drain().handler.most_backlog;
+        let uring = &config.uring;
+        let bound = (6 << 20) + usize::from(uring.buffers) * uring.buffer_size as usize;
+        let server = Server::start(&config, Echo::default);
+        write_until_held_back(&server, name);
+        let backlog = server.drain_and_join().handler.most_backlog;
         assert!(backlog < bound, "{name}: a backlog of {backlog}");
-    }
-}
-
-/// Streams a body in pieces, each when the last has left.
-#[derive(Default)]
-struct Streamer {
-    left: usize,
-}
-
-const PIECE: usize = 64 * 1024;
-const BODY: usize = 5_000_000;
-
-impl Streamer {
-    fn next_piece(&mut self, ops: &mut Ops, conn: ConnId) {
-        let len = PIECE.min(self.left);
-        self.left -= len;
-        ops.output(conn).extend_from_slice(&pattern(len, self.left as u64));
-        if self.left == 0 { ops.close(conn) } else { ops.notify_drained(conn) }
-    }
-}
-
-impl Handler for Streamer {
-    fn received(&mut self, ops: &mut Ops, conn: ConnId, _: &[u8]) {
-        self.left = BODY;
-        self.next_piece(ops, conn);
-    }
-
-    fn drained(&mut self, ops: &mut Ops, conn: ConnId) {
-        self.next_piece(ops, conn);
     }
 }
 
 #[test]
 fn a_stream_is_produced_as_it_leaves() {
-    let mut expected = Vec::new();
-    while expected.len() < BODY {
-        let len = PIECE.min(BODY - expected.len());
-        let left = BODY - expected.len() - len;
-        expected.extend(pattern(len, left as u64));
-    }
-    for (name, options) in variants() {
-        let server = Server::start(options, Streamer::default);
-        let mut stream = server.connect();
-        stream.write_all(b"go").unwrap();
-        let mut body = Vec::new();
-        stream.read_to_end(&mut body).unwrap();
-        assert!(body == expected, "{name}: {} bytes", body.len());
-        server.drain();
-    }
-}
-
-/// Greets whoever connects and closes, so that accepts and closes are always under way.
-#[derive(Default)]
-struct Greeter {
-    closed: usize,
-}
-
-impl Handler for Greeter {
-    fn accepted(&mut self, ops: &mut Ops, conn: ConnId) {
-        ops.output(conn).extend_from_slice(b"hello");
-        ops.close_lingering(conn);
-    }
-
-    fn received(&mut self, _: &mut Ops, _: ConnId, _: &[u8]) {}
-
-    fn closed(&mut self, _: &mut Ops, _: ConnId, _: CloseReason) {
-        self.closed += 1;
+    for (name, config) in variants() {
+        let server = Server::start(&config, Streamer::default);
+        read_stream(&server, name);
+        server.drain_and_join();
     }
 }
 
 #[test]
 fn short_lived_connections_all_get_their_answer() {
-    for (name, options) in variants() {
-        let server = Server::start(options, Greeter::default);
-        let address = server.address;
-        let clients: Vec<_> = (0..4)
-            .map(|_| {
-                thread::spawn(move || {
-                    for _ in 0..50 {
-                        let mut stream = connect(address);
-                        stream.write_all(b"ignored").unwrap();
-                        let mut answer = String::new();
-                        stream.read_to_string(&mut answer).unwrap();
-                        assert_eq!(answer, "hello");
-                    }
-                })
-            })
-            .collect();
-        for client in clients {
-            client.join().unwrap_or_else(|_| panic!("{name}: a client failed"));
-        }
-        assert_eq!(server.drain().handler.closed, 200, "{name}: a connection leaked");
+    for (name, config) in variants() {
+        let server = Server::start(&config, Greeter::default);
+        be_greeted(&server, 4, 50, name);
+        assert_eq!(server.drain_and_join().handler.closed, 200, "{name}: a connection leaked");
     }
 }
 
@@ -487,8 +297,8 @@ impl Handler for Restless {
 
 #[test]
 fn a_client_connects_and_hears_of_time() {
-    for (name, options) in variants() {
-        let server = Server::start(options.clone(), Echo::default);
+    for (name, config) in variants() {
+        let server = Server::start(&config, Echo::default);
         let address = server.address;
         let make = move |_| Restless {
             address,
@@ -498,17 +308,17 @@ fn a_client_connects_and_hears_of_time() {
             alarms: Vec::new(),
             set_at_ns: 0,
         };
-        let client = start(&config(options), Vec::new(), make).expect("io_uring");
+        let client = start(&config, Vec::new(), make).expect("io_uring");
         let client = client.join().unwrap().remove(0).handler;
         assert_eq!(client.done, ROUNDS, "{name}");
         assert!(matches!(client.deadlines[..], [ns] if ns >= DEADLINE_NS), "{name}");
         assert!(matches!(client.alarms[..], [ns] if ns >= ALARM_NS), "{name}");
-        assert_eq!(server.drain().stats.accepts, u64::from(ROUNDS), "{name}");
+        assert_eq!(server.drain_and_join().stats.accepts, u64::from(ROUNDS), "{name}");
     }
 }
 
 fn report(options: UringOptions) -> UringReport {
-    let server = Server::start(options, Echo::default);
+    let server = Server::start(&config(options), Echo::default);
     let report = server.shards.report().uring.clone().expect("it is io_uring");
     server.stop();
     report
@@ -525,11 +335,11 @@ fn the_report_says_what_is_in_use() {
     let (_, options) = send_zc().remove(0);
     assert!(report(options).uses(UringFeature::SendZc) && !usual.send_zc);
     let mut optional = Vec::new();
-    optional.extend(offered(UringFeature::IncrementalBuffers).then_some((
+    optional.extend((!is_missing(UringFeature::IncrementalBuffers)).then_some((
         UringFeature::IncrementalBuffers,
         UringOptions { incremental_buffers: true, ..UringOptions::default() },
     )));
-    optional.extend(offered(UringFeature::NapiBusyPoll).then_some((
+    optional.extend((!is_missing(UringFeature::NapiBusyPoll)).then_some((
         UringFeature::NapiBusyPoll,
         UringOptions { napi_busy_poll_us: 10, ..UringOptions::default() },
     )));

@@ -62,6 +62,8 @@ on_every_engine! {
     routes::a_sleeper_may_leave_or_be_done,
     routes::long_bodies_are_made_as_they_leave,
     routes::clients_that_do_not_read_cost_a_bounded_amount,
+    routes::many_long_answers_all_get_on,
+    routes::a_client_that_does_not_read_is_reset,
     routes::uploads_are_counted_and_not_kept,
     routes::a_body_that_comes_in_pieces_finds_its_head_again,
 }

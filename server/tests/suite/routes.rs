@@ -4,7 +4,10 @@ use std::fs;
 use std::io::Write;
 use std::time::{Duration, Instant};
 
-use crate::common::{Client, Ringserve, request};
+use ringbench_engine::{UringFeature, probe_kernel};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+
+use crate::common::{Client, PATIENCE, Ringserve, request};
 
 /// Resident memory of a process in bytes.
 fn resident_bytes(pid: u32) -> u64 {
@@ -107,6 +110,47 @@ pub(crate) fn clients_that_do_not_read_cost_a_bounded_amount(engine: &str) {
     let summary = server.stop();
     assert!(summary.contains("50 timed out"), "{summary}");
     drop(greedy);
+}
+
+/// More of them than a turn has room for.
+pub(crate) fn many_long_answers_all_get_on(engine: &str) {
+    let server = Ringserve::start(engine, &["--shards", "1"]);
+    let mut clients: Vec<Client> = (0..40).map(|_| server.connect()).collect();
+    for client in &mut clients {
+        client.send(request("GET", "/bytes/1000000") + &request("GET", "/bytes/30000"));
+    }
+    // One that leaves while it waits, and a short answer that does not have to.
+    drop(clients.swap_remove(7));
+    assert_eq!(server.connect().exchange(request("GET", "/")).status, 200);
+    for client in &mut clients {
+        for length in [1_000_000, 30_000] {
+            let body = client.response().body;
+            assert_eq!(body.len(), length);
+            assert!(body.iter().zip(LINE.iter().cycle()).all(|(got, expected)| got == expected));
+        }
+    }
+}
+
+/// Since Linux 6.7; asked for is what came a little later and can be asked for.
+fn rings_set_options() -> bool {
+    let offers = probe_kernel().features;
+    offers.iter().any(|offer| offer.feature == UringFeature::MinWait && offer.missing.is_none())
+}
+
+/// Its last bytes go with it: it would never see an end behind them.
+pub(crate) fn a_client_that_does_not_read_is_reset(engine: &str) {
+    if engine == "uring" && !rings_set_options() {
+        return;
+    }
+    let server = Ringserve::start(engine, &["--send-timeout", "200ms"]);
+    let mut client = server.connect();
+    client.send(request("GET", "/bytes/100000000"));
+    // No end of the input is waited for, which would stand behind what is unread.
+    let mut broken = [PollFd::new(&client.stream, PollFlags::empty())];
+    let patience = Timespec { tv_sec: PATIENCE.as_secs() as i64, tv_nsec: 0 };
+    assert_eq!(poll(&mut broken, Some(&patience)).unwrap(), 1, "it is not reset");
+    let error = client.stream.take_error().unwrap().expect("a reason");
+    assert_eq!(error.kind(), std::io::ErrorKind::ConnectionReset);
 }
 
 pub(crate) fn uploads_are_counted_and_not_kept(engine: &str) {

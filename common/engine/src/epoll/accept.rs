@@ -90,7 +90,7 @@ impl Driver {
             if let Some(slot) = self.ops.slots.get_mut(conn) {
                 slot.phase = Phase::Closed;
             }
-            self.dead.push(conn);
+            self.handover.dead.push(conn);
             return Err(errno);
         }
         *self.conn_mut(conn) = Conn { fd: Some(fd), ..Conn::default() };

@@ -7,9 +7,8 @@ use rustix::io::Errno;
 use rustix::net::{RecvFlags, SendFlags, recv, send, sockopt};
 
 use super::driver::Driver;
-use crate::ops::HIGH_WATER_BYTES;
 use crate::slots::Phase;
-use crate::turn::notify_if_drained;
+use crate::turn::{notify_if_drained, wants_input};
 use crate::{CloseReason, ConnId, Handler};
 
 /// The most that is given to one send; the kernel takes no more than about 2 GiB at a time, and
@@ -82,22 +81,8 @@ impl Driver {
 
     /// Whether the connection is to have what came in.
     fn wants_input(&mut self, conn: ConnId) -> bool {
-        let Some(slot) = self.ops.slots.get(conn) else { return false };
-        let state = &mut self.conns[conn.index()];
-        // What is thrown away fills no memory.
-        let paused = state.paused && slot.phase == Phase::Open;
-        if !state.readable || paused || state.eof || slot.held {
-            return false;
-        }
-        match slot.phase {
-            Phase::Open => {
-                // A peer that does not read must not fill our memory.
-                state.paused = self.ops.backlog_bytes(conn) > HIGH_WATER_BYTES;
-                !state.paused
-            }
-            Phase::ClosingLinger | Phase::Lingering => true,
-            _ => false,
-        }
+        let Some(state) = self.conns.get_mut(conn.index()) else { return false };
+        state.readable && !state.eof && wants_input(&self.ops, conn, &mut state.paused)
     }
 
     /// Has the connection's input received in the next turn, if it has some and is to have it.

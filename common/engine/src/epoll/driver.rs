@@ -11,10 +11,11 @@ use super::accept::Door;
 use super::deliver::send_some;
 use super::poll::{Poll, Source};
 use super::wait::Bell;
-use crate::ops::{CLOSE_TIMEOUT_NS, Outbox, TargetId};
+use crate::ops::{CLOSE_TIMEOUT_NS, TargetId};
 use crate::shard::now_ns;
-use crate::slots::{NO_SEGMENT, Phase};
-use crate::turn::{Timers, end_connection, fire_timers, notify_if_drained};
+use crate::slots::Phase;
+use crate::socket;
+use crate::turn::{Handover, Timers, end_connection, fire_timers, notify_or_ask_again};
 use crate::{CloseReason, ConnId, Engine, EngineConfig, EngineError, Handler, Ops, ShardControl};
 
 /// The most that one call receives, and with it the most that a connection gets in a turn.
@@ -53,13 +54,7 @@ pub(super) struct Driver {
     /// Connections that have input left, to go on with in the next turn.
     pub(super) ready: Vec<ConnId>,
     spare_ready: Vec<ConnId>,
-    spare_outbox: Outbox,
-    /// Closes, drain notices and failures of this turn's output.
-    closing: Vec<ConnId>,
-    awaiting_drain: Vec<ConnId>,
-    failures: Vec<(ConnId, CloseReason)>,
-    /// Connections that have ended, whose slots the next flush gives back.
-    pub(super) dead: Vec<ConnId>,
+    pub(super) handover: Handover,
     timers: Timers,
 }
 
@@ -96,11 +91,7 @@ impl Driver {
             buffer: vec![0; RECEIVE_BYTES].into_boxed_slice(),
             ready: Vec::new(),
             spare_ready: Vec::new(),
-            spare_outbox: Outbox::default(),
-            closing: Vec::new(),
-            awaiting_drain: Vec::new(),
-            failures: Vec::new(),
-            dead: Vec::new(),
+            handover: Handover::default(),
             timers: Timers::default(),
         })
     }
@@ -123,8 +114,7 @@ impl Driver {
         Ok(())
     }
 
-    /// Hands over what the handler has produced. The handler is not called while that goes on, but
-    /// to tell it the time: what went wrong waits for `settle`.
+    /// Hands over what the handler has produced.
     fn flush<H: Handler>(&mut self, handler: &mut H) {
         if !self.ops.connects.is_empty() {
             self.connect_all();
@@ -133,42 +123,11 @@ impl Driver {
             // One that is held is passed over when its input comes.
             self.queue(conn);
         }
-        self.closing.append(&mut self.ops.closes);
-        self.awaiting_drain.append(&mut self.ops.drain_asks);
-        if std::mem::take(&mut self.ops.written) {
-            let submit_ns = now_ns();
-            handler.submitting(submit_ns);
-            self.ops.now_ns = submit_ns;
-            self.send();
-        }
-        // Only now, as nothing in the outbox names them any more.
-        for conn in self.dead.drain(..) {
-            self.ops.slots.release(conn);
-        }
-    }
-
-    fn send(&mut self) {
-        let mut outbox = self.ops.take_outbox(std::mem::take(&mut self.spare_outbox));
-        for segment in &outbox.segments {
-            let conn = segment.conn;
-            let bytes = &outbox.bytes[segment.start..segment.end];
-            let slot = self.ops.slots.get(conn);
-            if bytes.is_empty() || slot.is_none_or(|slot| slot.phase == Phase::Closed) {
-                continue;
-            }
-            let Some(fd) = &self.conns[conn.index()].fd else { continue };
-            self.ops.stats.sends += 1;
-            match send_some(fd, bytes) {
-                Ok(count) if count == bytes.len() => {}
-                Ok(count) => {
-                    self.ops.stats.sends_blocked += 1;
-                    self.ops.push_back(conn, &bytes[count..]);
-                }
-                Err(errno) => self.failures.push((conn, CloseReason::SendFailed(errno.into()))),
-            }
-        }
-        outbox.clear();
-        self.spare_outbox = outbox;
+        let conns = &self.conns;
+        self.handover.flush(&mut self.ops, handler, |conn, bytes| {
+            let fd = conns[conn.index()].fd.as_ref()?;
+            Some(send_some(fd, bytes).map_err(Into::into))
+        });
     }
 
     /// Starts the connections that the handler asked for.
@@ -182,7 +141,9 @@ impl Driver {
             }
             match self.connect(conn, target) {
                 Ok(fd) => self.conns[conn.index()].fd = Some(fd),
-                Err(errno) => self.failures.push((conn, CloseReason::ConnectFailed(errno))),
+                Err(errno) => {
+                    self.handover.failures.push((conn, CloseReason::ConnectFailed(errno)));
+                }
             }
         }
         self.ops.connects = connects;
@@ -199,24 +160,15 @@ impl Driver {
     /// Sees to what waited for the output to be handed over. True if the handler may have something
     /// new to hand over, so that the next turn must not wait.
     fn settle<H: Handler>(&mut self, handler: &mut H) -> bool {
-        let is_owed_a_turn = !self.failures.is_empty()
-            || !self.closing.is_empty()
-            || !self.awaiting_drain.is_empty();
-        while let Some((conn, why)) = self.failures.pop() {
+        let is_owed_a_turn = self.handover.is_awaited();
+        while let Some((conn, why)) = self.handover.failures.pop() {
             self.end(handler, conn, why);
         }
-        while let Some(conn) = self.closing.pop() {
+        while let Some(conn) = self.handover.closing.pop() {
             self.close_when_sent(handler, conn);
         }
-        while let Some(conn) = self.awaiting_drain.pop() {
-            notify_if_drained(&mut self.ops, handler, conn);
-            // More was written meanwhile: its end is what the handler is waiting for now.
-            if let Some(slot) = self.ops.slots.get(conn)
-                && slot.notify_drained
-                && slot.segment != NO_SEGMENT
-            {
-                self.ops.drain_asks.push(conn);
-            }
+        while let Some(conn) = self.handover.awaiting_drain.pop() {
+            notify_or_ask_again(&mut self.ops, handler, conn);
         }
         is_owed_a_turn
     }
@@ -312,8 +264,12 @@ impl Driver {
             return;
         }
         state.ended = true;
-        state.fd = None;
-        self.dead.push(conn);
+        if let Some(fd) = state.fd.take()
+            && self.ops.slots.resets(conn)
+        {
+            socket::reset_by_close(&fd);
+        }
+        self.handover.dead.push(conn);
         end_connection(&mut self.ops, handler, conn, why);
     }
 

@@ -11,9 +11,8 @@ use glommio::net::TcpStream;
 
 use super::Shared;
 use super::shard::{Conn, Shard};
-use crate::ops::HIGH_WATER_BYTES;
 use crate::slots::Phase;
-use crate::turn::notify_if_drained;
+use crate::turn::{notify_if_drained, wants_input};
 use crate::{Address, CloseReason, ConnId, Handler, Target};
 
 /// Sends as much as the socket takes. If that is not everything, the task of `cx` is woken when
@@ -137,22 +136,8 @@ impl<H: Handler> Shard<H> {
 
     /// Whether the connection is to have what came in.
     fn wants_input(&mut self, conn: ConnId) -> bool {
-        let Some(slot) = self.ops.slots.get(conn) else { return false };
         let state = &mut self.conns[conn.index()];
-        // What is thrown away fills no memory.
-        let paused = state.paused && slot.phase == Phase::Open;
-        if paused || state.eof || slot.held {
-            return false;
-        }
-        match slot.phase {
-            Phase::Open => {
-                // A peer that does not read must not fill our memory.
-                state.paused = self.ops.backlog_bytes(conn) > HIGH_WATER_BYTES;
-                !state.paused
-            }
-            Phase::ClosingLinger | Phase::Lingering => true,
-            _ => false,
-        }
+        !state.eof && wants_input(&self.ops, conn, &mut state.paused)
     }
 
     /// Receives a connection's share of this turn, and has its task woken when there is more.

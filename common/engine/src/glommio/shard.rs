@@ -1,5 +1,6 @@
 //! The state of a shard, and its turn: timers, flush, settle.
 
+use std::os::fd::{AsRawFd, BorrowedFd};
 use std::pin::Pin;
 use std::task::{Context, Waker};
 
@@ -8,10 +9,11 @@ use glommio::net::TcpStream;
 
 use super::accept::Door;
 use super::conn::send_some;
-use crate::ops::{CLOSE_TIMEOUT_NS, Outbox};
+use crate::ops::CLOSE_TIMEOUT_NS;
 use crate::shard::now_ns;
-use crate::slots::{NO_SEGMENT, Phase};
-use crate::turn::{Timers, end_connection, fire_timers, notify_if_drained};
+use crate::slots::Phase;
+use crate::socket;
+use crate::turn::{Handover, Timers, end_connection, fire_timers, notify_or_ask_again};
 use crate::{CloseReason, ConnId, Control, Handler, Ops, Target};
 
 /// The most that one call receives, and with it the most that a connection gets in a turn.
@@ -52,13 +54,7 @@ pub(super) struct Shard<H> {
     pub(super) dials: Vec<(ConnId, Target)>,
     /// Where all connections receive.
     pub(super) buffer: Box<[u8]>,
-    spare_outbox: Outbox,
-    /// Closes, drain notices and failures of this turn's output.
-    closing: Vec<ConnId>,
-    awaiting_drain: Vec<ConnId>,
-    failures: Vec<(ConnId, CloseReason)>,
-    /// Connections that have ended, whose slots the next flush gives back.
-    dead: Vec<ConnId>,
+    handover: Handover,
     timers: Timers,
 }
 
@@ -78,11 +74,7 @@ impl<H> Shard<H> {
             root: None,
             dials: Vec::new(),
             buffer: vec![0; RECEIVE_BYTES].into_boxed_slice(),
-            spare_outbox: Outbox::default(),
-            closing: Vec::new(),
-            awaiting_drain: Vec::new(),
-            failures: Vec::new(),
-            dead: Vec::new(),
+            handover: Handover::default(),
             timers: Timers::default(),
         }
     }
@@ -151,8 +143,7 @@ impl<H: Handler> Shard<H> {
         self.ops.stopping || (self.ops.draining && self.ops.slots.len() == 0)
     }
 
-    /// Hands over what the handler has produced. The handler is not called while that goes on, but
-    /// to tell it the time: what went wrong waits for `settle`.
+    /// Hands over what the handler has produced.
     fn flush(&mut self) {
         if !self.ops.connects.is_empty() {
             self.connect_all();
@@ -161,18 +152,14 @@ impl<H: Handler> Shard<H> {
             // The task of one that is held passes over its input.
             self.wake(conn);
         }
-        self.closing.append(&mut self.ops.closes);
-        self.awaiting_drain.append(&mut self.ops.drain_asks);
-        if std::mem::take(&mut self.ops.written) {
-            let submit_ns = now_ns();
-            self.handler.submitting(submit_ns);
-            self.ops.now_ns = submit_ns;
-            self.send();
-        }
-        // Only now, as nothing in the outbox names them any more.
-        for conn in self.dead.drain(..) {
-            self.ops.slots.release(conn);
-        }
+        let conns = &mut self.conns;
+        self.handover.flush(&mut self.ops, &mut self.handler, |conn, bytes| {
+            let Conn { stream, task, .. } = &mut conns[conn.index()];
+            // If the socket is full it is the connection's task that goes on; one that has not run
+            // yet looks at the backlog when it does.
+            let mut cx = Context::from_waker(task.as_ref().unwrap_or(Waker::noop()));
+            Some(send_some(stream.as_mut()?, &mut cx, bytes))
+        });
     }
 
     /// Has the connections that the handler asked for be made.
@@ -189,57 +176,20 @@ impl<H: Handler> Shard<H> {
         self.count_peak();
     }
 
-    fn send(&mut self) {
-        let mut outbox = self.ops.take_outbox(std::mem::take(&mut self.spare_outbox));
-        for segment in &outbox.segments {
-            let conn = segment.conn;
-            let bytes = &outbox.bytes[segment.start..segment.end];
-            let slot = self.ops.slots.get(conn);
-            if bytes.is_empty() || slot.is_none_or(|slot| slot.phase == Phase::Closed) {
-                continue;
-            }
-            let Conn { stream: Some(stream), task, .. } = &mut self.conns[conn.index()] else {
-                continue;
-            };
-            // If the socket is full it is the connection's task that goes on; one that has not run
-            // yet looks at the backlog when it does.
-            let mut cx = Context::from_waker(task.as_ref().unwrap_or(Waker::noop()));
-            self.ops.stats.sends += 1;
-            match send_some(stream, &mut cx, bytes) {
-                Ok(count) if count == bytes.len() => {}
-                Ok(count) => {
-                    self.ops.stats.sends_blocked += 1;
-                    self.ops.push_back(conn, &bytes[count..]);
-                }
-                Err(errno) => self.failures.push((conn, CloseReason::SendFailed(errno))),
-            }
-        }
-        outbox.clear();
-        self.spare_outbox = outbox;
-    }
-
     /// Sees to what waited for the output to be handed over.
     fn settle(&mut self) {
-        if !(self.failures.is_empty() && self.closing.is_empty() && self.awaiting_drain.is_empty())
-        {
+        if self.handover.is_awaited() {
             // The handler may have something new to hand over.
             self.begin();
         }
-        while let Some((conn, why)) = self.failures.pop() {
+        while let Some((conn, why)) = self.handover.failures.pop() {
             self.end(conn, why);
         }
-        while let Some(conn) = self.closing.pop() {
+        while let Some(conn) = self.handover.closing.pop() {
             self.close_when_sent(conn);
         }
-        while let Some(conn) = self.awaiting_drain.pop() {
-            notify_if_drained(&mut self.ops, &mut self.handler, conn);
-            // More was written meanwhile: its end is what the handler is waiting for now.
-            if let Some(slot) = self.ops.slots.get(conn)
-                && slot.notify_drained
-                && slot.segment != NO_SEGMENT
-            {
-                self.ops.drain_asks.push(conn);
-            }
+        while let Some(conn) = self.handover.awaiting_drain.pop() {
+            notify_or_ask_again(&mut self.ops, &mut self.handler, conn);
         }
     }
 
@@ -301,11 +251,17 @@ impl<H: Handler> Shard<H> {
             return;
         }
         state.ended = true;
-        state.stream = None;
+        if let Some(stream) = state.stream.take()
+            && self.ops.slots.resets(conn)
+        {
+            // SAFETY: the stream, which owns the descriptor, is dropped after this.
+            let descriptor = unsafe { BorrowedFd::borrow_raw(stream.as_raw_fd()) };
+            socket::reset_by_close(&descriptor);
+        }
         if let Some(task) = state.task.take() {
             task.wake();
         }
-        self.dead.push(conn);
+        self.handover.dead.push(conn);
         end_connection(&mut self.ops, &mut self.handler, conn, why);
     }
 }

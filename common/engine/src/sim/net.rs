@@ -411,8 +411,9 @@ impl Net {
         }
     }
 
-    /// Turns away a connection that nobody accepted.
-    pub(super) fn refuse(&mut self, end: End, now_ns: u64) {
+    /// Closes the socket at `end`, of which the peer sees a reset: so goes a connection that nobody
+    /// accepted, too.
+    pub(super) fn close_with_reset(&mut self, end: End, now_ns: u64) {
         if !self.side(end.peer()).closed {
             let at_ns = now_ns + self.delay_ns();
             self.reset(end.peer(), at_ns);

@@ -217,7 +217,7 @@ impl Shard {
     fn accept(&mut self, net: &mut Net, end: End) {
         let now_ns = self.ops.now_ns;
         if self.ops.draining {
-            net.refuse(end, now_ns);
+            net.close_with_reset(end, now_ns);
             return;
         }
         let conn = self.ops.slots.alloc(Phase::Open);
@@ -343,10 +343,13 @@ impl Shard {
         if let Some(slot) = self.ops.slots.get_mut(conn) {
             slot.phase = phase;
         }
+        let resets = self.ops.slots.resets(conn);
         let Some(socket) = self.socket(conn) else { return };
         socket.over = true;
-        if let Some(end) = socket.end.take() {
-            net.close(end, now_ns);
+        match socket.end.take() {
+            Some(end) if resets => net.close_with_reset(end, now_ns),
+            Some(end) => net.close(end, now_ns),
+            None => {}
         }
     }
 
@@ -380,7 +383,7 @@ impl Shard {
         self.ended = true;
         while let Some(event) = net.pop_any(self.id) {
             if let Event::Accept(end) = event {
-                net.refuse(end, now_ns);
+                net.close_with_reset(end, now_ns);
             }
         }
         let left: Vec<ConnId> = self.ops.slots.ids().collect();

@@ -298,6 +298,9 @@ impl Driver<'_> {
         if state.fd < 0 || state.half_closing {
             return;
         }
+        if self.ops.slots.resets(conn) {
+            self.queue.reset_by_close(state.fd);
+        }
         // The kernel finds a receive by its token at once. By the descriptor it searches through
         // all that is under way on the ring: with 15,000 connections that takes half a millisecond.
         match state.in_kernel {

@@ -14,10 +14,10 @@ use super::wait::Bell;
 use super::{UringOptions, UringReport};
 use crate::ops::{CLOSE_TIMEOUT_NS, Outbox};
 use crate::shard::now_ns;
-use crate::slots::{GENERATION_MASK, NO_SEGMENT, Phase, Slot};
+use crate::slots::{GENERATION_MASK, Phase, Slot};
 use crate::target::Route;
 use crate::timers::Wheel;
-use crate::turn::{Timers, fire_timers, notify_if_drained};
+use crate::turn::{Timers, fire_timers, notify_or_ask_again};
 use crate::{CloseReason, ConnId, EngineError, EngineStats, Handler, Ops, ShardControl};
 
 /// How long the end of a shard waits for its cancelled operations.
@@ -327,14 +327,7 @@ impl<'r> Driver<'r> {
         if !self.awaiting_drain.is_empty() {
             let mut awaiting = std::mem::take(&mut self.awaiting_drain);
             for conn in awaiting.drain(..) {
-                notify_if_drained(&mut self.ops, handler, conn);
-                // More was written meanwhile: its end is what the handler is waiting for now.
-                if let Some(slot) = self.ops.slots.get(conn)
-                    && slot.notify_drained
-                    && slot.segment != NO_SEGMENT
-                {
-                    self.ops.drain_asks.push(conn);
-                }
+                notify_or_ask_again(&mut self.ops, handler, conn);
             }
             self.awaiting_drain = awaiting;
         }

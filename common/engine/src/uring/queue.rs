@@ -44,6 +44,9 @@ const AT_ONCE: i32 = libc::MSG_DONTWAIT | libc::MSG_WAITALL | libc::MSG_NOSIGNAL
 /// A send that waits in the kernel until the socket has room, for all of it or for some.
 const WITH_PATIENCE: i32 = libc::MSG_NOSIGNAL;
 
+/// `SO_LINGER`'s value for a close that is a reset.
+static NO_LINGERING: libc::linger = libc::linger { l_onoff: 1, l_linger: 0 };
+
 pub(super) struct Queue<'r> {
     submitter: Submitter<'r>,
     sq: SubmissionQueue<'r>,
@@ -343,6 +346,21 @@ impl<'r> Queue<'r> {
             opcode::Close::new(Fd(fd)).build()
         };
         self.push_plain(close.flags(Flags::SKIP_SUCCESS).user_data(Token::IGNORE));
+    }
+
+    /// Makes the close that follows a reset, where the kernel (6.7) can set that from here.
+    pub(super) fn reset_by_close(&mut self, fd: i32) {
+        let entry = opcode::SetSockOpt::new(
+            Fd(fd),
+            libc::SOL_SOCKET as u32,
+            libc::SO_LINGER as u32,
+            (&raw const NO_LINGERING).cast(),
+            size_of::<libc::linger>() as u32,
+        )
+        .build();
+        let entry = self.for_conn(entry).flags(Flags::SKIP_SUCCESS).user_data(Token::IGNORE);
+        // SAFETY: the option's value is a static.
+        unsafe { self.push(entry) };
     }
 
     /// Cancels every operation on a connection.

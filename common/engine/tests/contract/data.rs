@@ -2,28 +2,19 @@
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr};
-use std::time::Duration;
 
 use ringbench_engine::{CloseReason, ConnId, Handler, Ops, TargetId};
 
-use crate::{Echo, Server, engines, expect_end, pattern, run_client, variants};
+use crate::{
+    Echo, PIECE, Server, Streamer, echo_much, engines, expect_end, pattern, read_stream,
+    run_client, variants, write_until_held_back,
+};
 
 #[test]
 fn echoes_large_amounts_through_full_sockets() {
     for (name, config) in variants() {
         let server = Server::start(&config, Echo::default);
-        let sent = pattern(6_000_000, 77);
-        let mut reader = server.connect();
-        let mut writer = reader.try_clone().unwrap();
-        let copy = sent.clone();
-        let writing = std::thread::spawn(move || {
-            writer.write_all(&copy).unwrap();
-            writer.shutdown(Shutdown::Write).unwrap();
-        });
-        let mut echoed = Vec::new();
-        reader.read_to_end(&mut echoed).unwrap();
-        writing.join().unwrap();
-        assert!(echoed == sent, "{name}: the echo differs");
+        echo_much(&server, 6_000_000, name);
         let done = server.stop();
         assert!(matches!(done.handler.reasons[..], [CloseReason::Local]), "{name}");
     }
@@ -33,23 +24,7 @@ fn echoes_large_amounts_through_full_sockets() {
 fn a_peer_that_does_not_read_is_held_back() {
     for (name, config) in engines() {
         let server = Server::start(&config, Echo::default);
-        let mut stream = server.connect();
-        stream.set_write_timeout(Some(Duration::from_millis(500))).unwrap();
-        let chunk = pattern(1 << 20, 3);
-        let mut sent = Vec::new();
-        // Writing stalls when both sockets' buffers and the server's backlog are full.
-        let stalled = (0..200).any(|_| match stream.write(&chunk) {
-            Ok(len) => {
-                sent.extend_from_slice(&chunk[..len]);
-                false
-            }
-            Err(_) => true,
-        });
-        assert!(stalled, "{name}: 200 MB went into a server whose answers nobody reads");
-        stream.shutdown(Shutdown::Write).unwrap();
-        let mut echoed = Vec::new();
-        stream.read_to_end(&mut echoed).unwrap();
-        assert!(echoed == sent, "{name}: bytes were lost when the input was paused");
+        write_until_held_back(&server, name);
         let done = server.stop();
         assert!(done.stats.sends_blocked > 0, "{name}");
         let most = done.handler.most_backlog;
@@ -174,47 +149,11 @@ fn a_refused_connection_says_so() {
     }
 }
 
-/// Streams a body of any size in pieces, each when the last has left.
-#[derive(Default)]
-struct Streamer {
-    left: usize,
-    most_at_once: usize,
-}
-
-const PIECE: usize = 64 * 1024;
-
-impl Streamer {
-    fn next_piece(&mut self, ops: &mut Ops, conn: ConnId) {
-        let len = PIECE.min(self.left);
-        self.left -= len;
-        ops.output(conn).extend_from_slice(&pattern(len, 11));
-        self.most_at_once = self.most_at_once.max(ops.backlog_bytes(conn));
-        if self.left == 0 { ops.close(conn) } else { ops.notify_drained(conn) }
-    }
-}
-
-impl Handler for Streamer {
-    fn received(&mut self, ops: &mut Ops, conn: ConnId, _: &[u8]) {
-        self.left = 10_000_000;
-        self.next_piece(ops, conn);
-    }
-
-    fn drained(&mut self, ops: &mut Ops, conn: ConnId) {
-        self.next_piece(ops, conn);
-    }
-}
-
 #[test]
 fn a_stream_is_produced_as_it_leaves() {
     for (name, config) in variants() {
         let server = Server::start(&config, Streamer::default);
-        let mut stream = server.connect();
-        stream.write_all(b"go").unwrap();
-        let mut body = Vec::new();
-        stream.read_to_end(&mut body).unwrap();
-        assert_eq!(body.len(), 10_000_000, "{name}");
-        let piece = pattern(PIECE, 11);
-        assert!(body.chunks(PIECE).all(|chunk| *chunk == piece[..chunk.len()]), "{name}");
+        read_stream(&server, name);
         assert!(server.stop().handler.most_at_once <= PIECE, "{name}");
     }
 }

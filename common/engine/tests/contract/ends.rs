@@ -1,39 +1,26 @@
 //! How connections and shards end.
 
-use std::io::{Read, Write};
+use std::io::{ErrorKind, Read, Write};
 use std::net::TcpStream;
 use std::sync::{Mutex, mpsc};
 
 use ringbench_engine::{
-    CloseReason, ConnId, Control, EngineConfig, Handler, ListenOptions, Ops, listen, start,
+    CloseReason, ConnId, Control, Engine, EngineConfig, Handler, ListenOptions, Ops, UringFeature,
+    listen, start,
 };
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::Errno;
 
-use crate::checked::Checked;
-use crate::{ANY, Echo, Server, connect, engines, expect_end, pattern, variants};
-
-/// Answers a line with a large reply and closes, in the way its first byte names.
-struct Closer;
-
-const REPLY: usize = 3_000_000;
-
-impl Handler for Closer {
-    fn received(&mut self, ops: &mut Ops, conn: ConnId, bytes: &[u8]) {
-        ops.output(conn).extend_from_slice(&pattern(REPLY, 9));
-        match bytes[0] {
-            b'c' => ops.close(conn),
-            b'l' => ops.close_lingering(conn),
-            b'a' => ops.abort(conn),
-            _ => panic!("unknown command"),
-        }
-        ops.output(conn).extend_from_slice(b"after the close: dropped");
-    }
-}
+use crate::{
+    ANY, Checked, Closer, Echo, Greeter, REPLY, Server, be_greeted, connect, engines, expect_end,
+    is_missing, pattern, variants,
+};
 
 #[test]
 fn what_was_written_before_a_close_arrives_in_full() {
     for (name, config) in variants() {
         for command in ["c", "l"] {
-            let server = Server::start(&config, || Closer);
+            let server = Server::start(&config, Closer::default);
             let mut stream = server.connect();
             stream.write_all(command.as_bytes()).unwrap();
             let mut reply = Vec::new();
@@ -47,7 +34,7 @@ fn what_was_written_before_a_close_arrives_in_full() {
 #[test]
 fn a_lingering_close_survives_unread_input() {
     for (name, config) in variants() {
-        let server = Server::start(&config, || Closer);
+        let server = Server::start(&config, Closer::default);
         let mut stream = server.connect();
         stream.write_all(b"l").unwrap();
         let mut first = [0; 1000];
@@ -67,13 +54,49 @@ fn a_lingering_close_survives_unread_input() {
 #[test]
 fn an_abort_drops_the_connection() {
     for (name, config) in variants() {
-        let server = Server::start(&config, || Closer);
+        let server = Server::start(&config, Closer::default);
         let mut stream = server.connect();
         stream.write_all(b"a").unwrap();
         let mut reply = Vec::new();
         // An end of file or a reset, but no reply.
         let _ = stream.read_to_end(&mut reply);
         assert!(reply.is_empty(), "{name}");
+        server.stop();
+    }
+}
+
+/// Answers with more than the sockets hold, and resets when that has not left for a moment.
+struct Resetter;
+
+impl Handler for Resetter {
+    fn received(&mut self, ops: &mut Ops, conn: ConnId, _: &[u8]) {
+        ops.output(conn).extend_from_slice(&pattern(20 * REPLY, 9));
+        ops.set_deadline(conn, ops.now_ns() + 100_000_000);
+    }
+
+    fn deadline(&mut self, ops: &mut Ops, conn: ConnId) {
+        assert!(ops.backlog_bytes(conn) > 0, "the sockets took it all");
+        ops.reset(conn);
+    }
+}
+
+/// One that does not read would never see an end behind what the kernel has for it.
+#[test]
+fn a_reset_reaches_a_peer_that_does_not_read() {
+    // Rings can set options since Linux 6.7; asked for is what came a little later and can be.
+    let rings_set_options = !is_missing(UringFeature::MinWait);
+    for (name, config) in variants() {
+        if config.engine == Engine::Uring && !rings_set_options {
+            continue;
+        }
+        let server = Server::start(&config, || Resetter);
+        let mut stream = server.connect();
+        stream.write_all(b"x").unwrap();
+        let mut broken = [PollFd::new(&stream, PollFlags::empty())];
+        let patience = Timespec { tv_sec: 20, tv_nsec: 0 };
+        while poll(&mut broken, Some(&patience)) == Err(Errno::INTR) {}
+        let error = stream.take_error().unwrap().unwrap_or_else(|| panic!("{name}: no reset"));
+        assert_eq!(error.kind(), ErrorKind::ConnectionReset, "{name}");
         server.stop();
     }
 }
@@ -184,49 +207,12 @@ fn who_connected_before_a_drain_is_served() {
     }
 }
 
-/// Greets whoever connects and closes at once, so that accepts and closes are always under way.
-#[derive(Default)]
-struct Greeter {
-    closed: usize,
-}
-
-impl Handler for Greeter {
-    fn accepted(&mut self, ops: &mut Ops, conn: ConnId) {
-        ops.output(conn).extend_from_slice(b"hello");
-        ops.close_lingering(conn);
-    }
-
-    fn received(&mut self, _: &mut Ops, _: ConnId, _: &[u8]) {}
-
-    fn closed(&mut self, _: &mut Ops, _: ConnId, _: CloseReason) {
-        self.closed += 1;
-    }
-}
-
 #[test]
 fn short_lived_connections_all_get_their_answer() {
     for (name, config) in variants() {
         let server = Server::start(&config, Greeter::default);
-        let address = server.address;
-        let clients: Vec<_> = (0..8)
-            .map(|_| {
-                std::thread::spawn(move || {
-                    for _ in 0..200 {
-                        let mut stream = connect(address);
-                        // What it sends is still unread when the answer leaves.
-                        stream.write_all(b"ignored").unwrap();
-                        let mut answer = String::new();
-                        stream.read_to_string(&mut answer).unwrap();
-                        assert_eq!(answer, "hello");
-                    }
-                })
-            })
-            .collect();
-        for client in clients {
-            client.join().unwrap_or_else(|_| panic!("{name}: a client failed"));
-        }
-        server.drain();
-        assert_eq!(server.join().handler.closed, 1600, "{name}: a connection leaked");
+        be_greeted(&server, 8, 200, name);
+        assert_eq!(server.drain_and_join().handler.closed, 1600, "{name}: a connection leaked");
     }
 }
 

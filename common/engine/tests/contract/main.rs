@@ -1,28 +1,21 @@
 //! The contract of [`Handler`] on every back end, over loopback sockets. The simulated one has its
 //! own tests.
-//!
-//! Every program runs inside [`Checked`], which panics when a call comes that the contract does not
-//! allow, so that each test is also one of that.
 
-#[path = "../sim/checked.rs"]
-mod checked;
+#[path = "../common/mod.rs"]
+mod common;
 mod data;
 mod ends;
 mod shards;
 mod spin;
 mod targets;
 
-use std::io::Read;
-use std::net::{Ipv4Addr, SocketAddr, TcpStream};
-use std::time::Duration;
-
-use checked::Checked;
-use ringbench_engine::{
-    CloseReason, ConnId, Control, Engine, EngineConfig, Finished, Handler, ListenOptions, Ops,
-    Shards, UringFeature, UringOptions, listen, probe_kernel, start,
+use common::{
+    ANY, Checked, Closer, Echo, Greeter, PIECE, REPLY, Server, Streamer, be_greeted, connect,
+    echo_much, expect_end, is_missing, join, pattern, read_stream, write_until_held_back,
 };
-
-const ANY: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
+use ringbench_engine::{
+    Engine, EngineConfig, Finished, Handler, UringFeature, UringOptions, start,
+};
 
 fn config(engine: Engine) -> EngineConfig {
     EngineConfig { engine, thread_name: "test", ..EngineConfig::default() }
@@ -57,10 +50,6 @@ fn variants() -> Vec<(&'static str, EngineConfig)> {
         ("busy polling", UringOptions { napi_busy_poll_us: 20, ..default }),
     ];
     // The youngest of these need more than the oldest kernel that will do.
-    let offer = probe_kernel();
-    let is_missing = |wanted: UringFeature| {
-        offer.features.iter().any(|offer| offer.feature == wanted && offer.missing.is_some())
-    };
     let uring = uring.into_iter().filter(|(_, options)| {
         let lacks_buffers =
             options.incremental_buffers && is_missing(UringFeature::IncrementalBuffers);
@@ -71,102 +60,10 @@ fn variants() -> Vec<(&'static str, EngineConfig)> {
     engines().into_iter().chain(uring).collect()
 }
 
-/// A server of one shard.
-struct Server<H> {
-    address: SocketAddr,
-    shards: Shards<Checked<H>>,
-}
-
-impl<H: Handler + Send + 'static> Server<H> {
-    fn start(config: &EngineConfig, make: impl Fn() -> H + Send + Sync + 'static) -> Self {
-        Self::start_on(ANY, config, make)
-    }
-
-    fn start_on(
-        address: SocketAddr,
-        config: &EngineConfig,
-        make: impl Fn() -> H + Send + Sync + 'static,
-    ) -> Self {
-        let listeners =
-            listen(address, &ListenOptions::default(), 1).expect("loopback can be listened on");
-        let address = listeners[0].local_addr().unwrap();
-        let shards = start(config, vec![listeners], move |_| Checked::new(make())).unwrap();
-        Self { address, shards }
-    }
-
-    fn connect(&self) -> TcpStream {
-        connect(self.address)
-    }
-
-    fn drain(&self) {
-        self.shards.controls().iter().for_each(|control| control.drain());
-    }
-
-    fn stop(self) -> Finished<H> {
-        self.shards.controls().iter().for_each(|control| control.stop());
-        self.join()
-    }
-
-    fn join(self) -> Finished<H> {
-        join(self.shards)
-    }
-}
-
-/// Waits for the one shard's end, by which every connection must have been reported as closed.
-fn join<H>(shards: Shards<Checked<H>>) -> Finished<H> {
-    let done = shards.join().unwrap().remove(0);
-    assert_eq!(done.handler.open(), 0, "a connection leaked");
-    Finished { handler: done.handler.inner, stats: done.stats }
-}
-
 /// Runs a shard that does not listen, until it stops by itself.
 fn run_client<H: Handler + Send + 'static>(
     config: &EngineConfig,
     make: impl Fn() -> H + Send + Sync + 'static,
 ) -> Finished<H> {
     join(start(config, Vec::new(), move |_| Checked::new(make())).unwrap())
-}
-
-/// A connection on which nothing takes for ever.
-fn connect(address: SocketAddr) -> TcpStream {
-    let stream = TcpStream::connect(address).unwrap();
-    stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
-    stream.set_write_timeout(Some(Duration::from_secs(20))).unwrap();
-    stream
-}
-
-/// Waits for the end of what the peer sends, of which nothing may be left.
-fn expect_end(stream: &mut TcpStream, message: &str) {
-    let mut rest = Vec::new();
-    // Unlike a single read it goes on after a signal, of which glommio makes use.
-    stream.read_to_end(&mut rest).unwrap();
-    assert!(rest.is_empty(), "{message}: {rest:?}");
-}
-
-fn pattern(len: usize, seed: u64) -> Vec<u8> {
-    (0..len as u64).map(|i| (i.wrapping_mul(seed | 1) >> 3) as u8).collect()
-}
-
-/// Sends back what it gets; tells of every end.
-#[derive(Debug, Default)]
-struct Echo {
-    most_backlog: usize,
-    reasons: Vec<CloseReason>,
-    told_to_drain: bool,
-}
-
-impl Handler for Echo {
-    fn received(&mut self, ops: &mut Ops, conn: ConnId, bytes: &[u8]) {
-        ops.output(conn).extend_from_slice(bytes);
-        self.most_backlog = self.most_backlog.max(ops.backlog_bytes(conn));
-    }
-
-    fn closed(&mut self, _: &mut Ops, _: ConnId, why: CloseReason) {
-        self.reasons.push(why);
-    }
-
-    fn control(&mut self, _: &mut Ops, control: Control) {
-        assert_eq!(control, Control::Drain);
-        self.told_to_drain = true;
-    }
 }

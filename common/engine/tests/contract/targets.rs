@@ -16,7 +16,7 @@ use ringbench_engine::{
 };
 use rustix::process::{Resource, Rlimit, setrlimit};
 
-use crate::checked::Checked;
+use crate::common::Checked;
 use crate::{ANY, Server, config, run_client, variants};
 
 /// Connects once to each target, says something, and closes when it has come back.

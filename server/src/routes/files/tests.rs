@@ -13,7 +13,7 @@ use super::root::MAX_MEMORY_BYTES;
 use super::*;
 use crate::reply::Persist;
 use crate::reply::testing::{Response, write};
-use crate::rest::Rest;
+use crate::rest::{PIECE_BYTES, Rest};
 use crate::routes::Target;
 use crate::site::Site;
 
@@ -86,7 +86,7 @@ impl Place {
         let Response { status, mut body, rest, .. } = self.get_with(path, headers);
         if let Some(Rest::Body(mut source)) = rest {
             while source.left() > 0 {
-                source.write_piece(&mut body).unwrap();
+                source.write_piece(&mut body, PIECE_BYTES).unwrap();
             }
         }
         (status, body)
