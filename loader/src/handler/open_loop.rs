@@ -210,9 +210,14 @@ impl Load {
             let count = open_loop.turns.len() as u64;
             let (turn, requests) = ((burst % count) as usize, open_loop.burst);
             open_loop.pacer.advance();
+            let is_too_late = open_loop.is_too_late(due_ns, now_ns);
             let Turn { conn: Some(id), next_burst } = open_loop.turns[turn] else { continue };
             if next_burst == burst && self.is_idle(id) {
                 self.count_turn(turn);
+                if is_too_late {
+                    self.shed(requests);
+                    continue;
+                }
                 self.conns[id.index()].due(due_ns, false);
                 self.write(ops, id, requests);
             }

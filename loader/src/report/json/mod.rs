@@ -124,7 +124,7 @@ mod tests {
             r#""status":{"1xx":0,"2xx":100000,"3xx":0,"4xx":0,"5xx":0},"#,
             r#""unanswered":{"count":64,"oldest_us":20000},"#,
             r#""loader":{"cpu_us_per_request":7.5,"cpu_ns":750000000,"#,
-            r#""shard_core_shares":[0.36,0.39],"shard_run_delay_shares":[]},"#,
+            r#""shard_core_shares":[0.36,0.39],"shard_run_delay_shares":[0.01,0.02]},"#,
             r#""engine":{"enters":5000,"completions":103000,"enobufs":0,"cq_overflows":0},"#,
             r#""server":null,"machine":null,"tcp":null,"machines":[],"intervals":[],"#,
             r#""verdict":null,"warnings":[],"notes":[]"#,
