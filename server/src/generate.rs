@@ -136,7 +136,8 @@ mod tests {
         assert_eq!(asked(&matches.unwrap()), Some(What::Man));
         let none = command.try_get_matches_from_mut(["ringserve", "--reuse-port"]).unwrap();
         assert_eq!(asked(&none), None);
-        let both = command.try_get_matches_from_mut(["ringserve", "--generate=man", "--reuse-port"]);
+        let both =
+            command.try_get_matches_from_mut(["ringserve", "--generate=man", "--reuse-port"]);
         assert!(both.unwrap_err().to_string().contains("cannot be used with"));
         assert!(!command.render_long_help().to_string().contains("--generate"));
         assert!(!generated(What::Zsh).contains("--generate"));

@@ -30,12 +30,10 @@ pub(super) fn lines(state: &State) -> Vec<Line<'static>> {
     let errors_tone = if errors.total() > 0 { Tone::Bad } else { Tone::Calm };
     let verdict = state.verdict();
     let verdict_tone = verdict.as_ref().map_or(Tone::Calm, |verdict| tone_of(verdict.limit));
-    let verdict = verdict.map_or_else(
-        || "not known before the first interval".to_owned(),
-        |verdict| {
-            format!("{}limited by {}", if verdict.sure { "" } else { "probably " }, verdict.line)
-        },
-    );
+    let verdict = verdict.map_or_else(nothing_yet, |verdict| {
+        let unsure = !verdict.sure && verdict.limit != Limit::Unknown;
+        format!("{}{}", if unsure { "probably " } else { "" }, verdict.line)
+    });
     let named = |name: &str, text: String, tone: Tone| {
         Line::from(vec![
             Span::raw(format!("{name:<NAME_WIDTH$}")),
@@ -49,7 +47,7 @@ pub(super) fn lines(state: &State) -> Vec<Line<'static>> {
         plain("ringload", last.map_or_else(nothing_yet, |last| loader(last, state.shards))),
         plain("server", last.map_or_else(nothing_yet, server)),
         plain("machine", last.map_or_else(nothing_yet, machine)),
-        named("so far", verdict, verdict_tone),
+        named("limited by", verdict, verdict_tone),
     ]
 }
 
@@ -106,7 +104,7 @@ fn loader(interval: &Interval, shards: usize) -> String {
 
 fn server(interval: &Interval) -> String {
     let Some(server) = interval.server else {
-        return "not seen: on another machine, or of another user".to_owned();
+        return "not seen (on another machine, or not yours)".to_owned();
     };
     let threads = server.threads;
     format!(

@@ -6,7 +6,7 @@ const _: () = assert!(MOST_POINTS.is_multiple_of(2));
 
 /// How two neighbouring points become one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Merge {
+pub(super) enum Merge {
     /// Their mean: for rates, which add up.
     Mean,
     /// The larger: for the worst of latencies, which must not be smoothed away.
@@ -44,7 +44,7 @@ impl Point {
 
 /// The values of a figure, one per interval; when they get too many, neighbours are merged.
 #[derive(Clone, Debug)]
-pub struct History {
+pub(super) struct History {
     merge: Merge,
     /// Each of as many intervals as `per_point`, but for the last, which may still grow.
     points: Vec<Point>,
@@ -54,12 +54,12 @@ pub struct History {
 
 impl History {
     /// An empty one.
-    pub fn new(merge: Merge) -> Self {
+    pub(super) fn new(merge: Merge) -> Self {
         Self { merge, points: Vec::new(), per_point: 1, intervals: 0 }
     }
 
     /// Adds an interval's value; `None` if it had none.
-    pub fn push(&mut self, value: Option<f64>) {
+    pub(super) fn push(&mut self, value: Option<f64>) {
         let point = Point::of(value);
         let last_is_full = self.intervals.is_multiple_of(self.per_point);
         match self.points.last_mut() {
@@ -76,7 +76,7 @@ impl History {
     /// The history as so many columns. `expected` is how many intervals the whole run will have:
     /// where they fit, they fill the width at its end. Otherwise each has a column of its own until
     /// there are more of them than columns.
-    pub fn columns(&self, width: usize, expected: Option<usize>) -> Vec<Option<f64>> {
+    pub(super) fn columns(&self, width: usize, expected: Option<usize>) -> Vec<Option<f64>> {
         let span = self.intervals.max(expected.map_or(width, |expected| expected.min(width)));
         (0..width)
             .map(|column| {
@@ -90,7 +90,7 @@ impl History {
     }
 
     /// The largest value of all columns.
-    pub fn largest(columns: &[Option<f64>]) -> f64 {
+    pub(super) fn largest(columns: &[Option<f64>]) -> f64 {
         columns.iter().flatten().copied().fold(0.0, f64::max)
     }
 }

@@ -21,7 +21,8 @@ const FULL_WIDTH: u16 = 60;
 const FULL_HEIGHT: u16 = 15;
 /// Title, settings, progress and sums.
 const HEAD_HEIGHT: u16 = 4;
-/// From this height on there is room for frames.
+/// From this size on there is room for frames.
+const FRAMED_WIDTH: u16 = FULL_WIDTH + 4;
 const FRAMED_HEIGHT: u16 = 24;
 /// Columns left of each chart.
 const LABEL_WIDTH: u16 = 19;
@@ -35,7 +36,7 @@ pub fn render(frame: &mut Frame<'_>, state: &State) {
         return small(frame, area, state);
     }
     let facts = facts::lines(state);
-    let framed = area.height >= FRAMED_HEIGHT;
+    let framed = area.width >= FRAMED_WIDTH && area.height >= FRAMED_HEIGHT;
     let border = if framed { 2 } else { 0 };
     let below = facts.len() as u16 + border;
     let (rate, latency) = chart_heights(area.height - HEAD_HEIGHT - below - 2 * border);
@@ -211,4 +212,25 @@ fn small(frame: &mut Frame<'_>, area: Rect, state: &State) {
     lines.extend(facts::lines(state));
     lines.extend([title_of(state), Line::raw(state.settings.as_str())]);
     frame.render_widget(Paragraph::new(lines), area);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn clocks() {
+        let text = |ms| clock(Duration::from_millis(ms));
+        assert_eq!(text(0), "0.0s");
+        assert_eq!(text(99_999), "99.9s");
+        assert_eq!(text(125_000), "2:05");
+        assert_eq!(text(3_725_000), "1:02:05");
+    }
+
+    #[test]
+    fn charts_share_what_is_left() {
+        assert_eq!(chart_heights(5), (1, 4));
+        assert_eq!(chart_heights(8), (4, 4));
+        assert_eq!(chart_heights(44), (20, 24));
+    }
 }

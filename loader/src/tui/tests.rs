@@ -86,24 +86,94 @@ fn screen(state: &State, size: (u16, u16)) -> String {
 }
 
 const SMALL: (u16, u16) = (60, 15);
-const LARGE: (u16, u16) = (100, 30);
+const LARGE: (u16, u16) = (72, 28);
+const URL: &str = "http://127.0.0.1:8080/";
+
 const URL: &str = "http://127.0.0.1:8080/";
 
 #[test]
-fn look() {
-    let normal = state(&format!("-d10s {URL}"), 11, |_| ());
-    for size in [SMALL, LARGE, (60, 24), (40, 8)] {
-        eprintln!("{}", screen(&normal, size));
+fn a_run_in_its_middle_on_the_smallest_screen() {
+    let expected = "";
+    assert_eq!(screen(&state(&format!("-d10s {URL}"), 11, |_| ()), SMALL), expected);
+}
+
+#[test]
+fn a_run_in_its_middle_on_a_larger_screen() {
+    let expected = "";
+    assert_eq!(screen(&state(&format!("-d10s {URL}"), 11, |_| ()), LARGE), expected);
+}
+
+#[test]
+fn nothing_but_errors() {
+    let mut state = state(&format!("-n 100000 {URL}"), 4, |interval| {
+        interval.errors.connect = 70;
+        interval.requests = 0;
+        interval.latency = None;
+    });
+    state.counters.errors.connect = 280;
+    state.counters.errors.status = 3;
+    let expected = "";
+    assert_eq!(screen(&state, SMALL), expected);
+}
+
+#[test]
+fn an_open_loop_against_a_server_that_is_not_seen() {
+    let args = format!("-d10s -R 20000 --requests-per-connection 100 {URL}");
+    let state = state(&args, 4, |interval| {
+        interval.server = None;
+        interval.machine = None;
+    });
+    let expected = "";
+    assert_eq!(screen(&state, SMALL), expected);
+}
+
+#[test]
+fn before_the_first_news_and_after_the_key() {
+    let mut state = State::new(&config(&format!("-d1h -p16 {URL}")), true);
+    assert!(screen(&state, SMALL).contains("  0 %  0.0s of 1:00:00"));
+    assert!(screen(&state, SMALL).contains("pipelined x16, closed loop"));
+    assert!(screen(&state, SMALL).contains("q: end and report"));
+    state.stop();
+    assert!(screen(&state, SMALL).contains("waiting for what is under way"));
+}
+
+#[test]
+fn any_size_can_be_drawn_and_what_matters_most_stays() {
+    let state = state(&format!("-d10s {URL}"), 3_000, |_| ());
+    for width in [1, 2, 19, 20, 59, 60, 63, 64, 119, 300] {
+        for height in [1, 2, 14, 15, 23, 24, 25, 100] {
+            let screen = screen(&state, (width, height));
+            assert!(width < 20 || screen.contains("10.0s"), "{width}x{height}: {screen}");
+        }
     }
-    let open = state(&format!("-d10s -R 20000 {URL}"), 4, |i| {
-        i.server = None;
-        i.machine = None;
-    });
-    eprintln!("{}", screen(&open, SMALL));
-    let open = state(&format!("-d10s -n 100000 {URL}"), 4, |i| {
-        i.latency = None;
-        i.requests = 0;
-        i.errors.connect = 3
-    });
-    eprintln!("{}", screen(&open, SMALL));
+    let four_lines = screen(&state, (40, 4));
+    assert!(four_lines.contains("p99 526.00us"), "{four_lines}");
+    assert!(four_lines.contains("q: end and report"), "{four_lines}");
+}
+
+#[test]
+fn without_colours_there_are_none() {
+    let mut state = state(&format!("-d10s {URL}"), 11, |_| ());
+    state.counters.errors.read = 1;
+    let coloured = |state: &State| {
+        let backend = drawn(state, LARGE);
+        let cells = backend.buffer().content();
+        cells.iter().filter(|cell| (cell.fg, cell.bg) != (Color::Reset, Color::Reset)).count()
+    };
+    assert!(coloured(&state) > 100);
+    let with_colours = screen(&state, LARGE);
+    state.colour = false;
+    assert_eq!(coloured(&state), 0);
+    assert_eq!(screen(&state, LARGE), with_colours, "nothing is told by colour alone");
+}
+
+#[test]
+fn keys_that_end_a_run() {
+    let key = |code, modifiers| ends(KeyEvent::new(code, modifiers));
+    assert!(key(KeyCode::Char('q'), KeyModifiers::NONE));
+    assert!(key(KeyCode::Char('Q'), KeyModifiers::SHIFT));
+    assert!(key(KeyCode::Char('c'), KeyModifiers::CONTROL));
+    assert!(!key(KeyCode::Char('c'), KeyModifiers::NONE));
+    assert!(!key(KeyCode::Char('q'), KeyModifiers::CONTROL), "that is XON");
+    assert!(!key(KeyCode::Enter, KeyModifiers::NONE));
 }

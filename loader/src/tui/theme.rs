@@ -23,13 +23,12 @@ pub(super) enum Tone {
 pub(super) fn style(tone: Tone, colour: bool) -> Style {
     let plain = Style::new();
     match tone {
-        Tone::Strong => plain.add_modifier(Modifier::BOLD),
         Tone::Faint => plain.add_modifier(Modifier::DIM),
         Tone::Good if colour => plain.fg(Color::Green),
         Tone::Calm if colour => plain.fg(Color::Cyan),
         Tone::Doubt if colour => plain.fg(Color::Yellow),
         Tone::Bad if colour => plain.fg(Color::Red),
         Tone::Good | Tone::Calm => plain,
-        Tone::Doubt | Tone::Bad => plain.add_modifier(Modifier::BOLD),
+        Tone::Strong | Tone::Doubt | Tone::Bad => plain.add_modifier(Modifier::BOLD),
     }
 }

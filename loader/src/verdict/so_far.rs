@@ -15,7 +15,8 @@ pub struct SoFar {
     pub limit: Limit,
     /// Whether that was seen, rather than concluded because nothing else is left.
     pub sure: bool,
-    /// A few words for people, to follow "limited by".
+    /// A few words for people, to follow "limited by"; at most about 45 characters, so that they fit
+    /// into any terminal.
     pub line: String,
 }
 
@@ -83,9 +84,10 @@ impl Seen<'_> {
         let most = server.threads.min(machine).max(1);
         let all = cores >= BUSY_CORE_SHARE * most as f64;
         all.then(|| {
-            let used = format!("it used {cores:.2} of the {most} cores that it can");
+            let used =
+                format!("it used {cores:.2} of {most} core{}", if most == 1 { "" } else { "s" });
             if self.shard_share() > BUSY_CORE_SHARE {
-                let line = format!("both the server and ringload: {used}");
+                let line = format!("both sides: the server, as {used}");
                 return sure(Limit::ServerAndLoader, line);
             }
             sure(Limit::Server, format!("the server: {used}"))
@@ -107,31 +109,28 @@ impl Seen<'_> {
         (idle < FULL_IDLE_SHARE).then(|| SoFar {
             limit: Limit::Machine,
             sure: false,
-            line: format!("this machine's cores: {} of their time was idle", percent(idle)),
+            line: format!("this machine's cores: {} idle", percent(idle)),
         })
     }
 
     /// The server was seen, and neither side is at the end of all that it has.
     fn slack(&self) -> Option<SoFar> {
         let cores = self.server_cores()?;
-        let shard = percent(self.shard_share());
         if cores >= BUSY_CORE_SHARE {
             // As much as one thread can: whether it was one is known at the end of the run.
-            let line = format!("perhaps a thread of the server: it used {cores:.2} cores");
+            let line = format!("a thread of the server, at {cores:.2} cores");
             return Some(SoFar { limit: Limit::Server, sure: false, line });
         }
         self.due.is_none().then(|| SoFar {
             limit: Limit::Connections,
             sure: false,
-            line: format!(
-                "the connections or the way: the server used {cores:.2} cores, a shard {shard} of one"
-            ),
+            line: "connections or way: both have slack".to_owned(),
         })
     }
 
     fn unknown(&self) -> SoFar {
         let shard = percent(self.shard_share());
-        let line = format!("what is not seen; a shard of ringload used {shard} of its core");
+        let line = format!("nothing that is seen; shards at {shard}");
         SoFar { limit: Limit::Unknown, sure: false, line }
     }
 }
@@ -171,7 +170,7 @@ mod tests {
     fn nobody_is_at_the_end() {
         let (limit, sure, line) = told(&interval(), None);
         assert_eq!((limit, sure), (Limit::Connections, false));
-        assert!(line.ends_with("the server used 0.50 cores, a shard 40 % of one"), "{line}");
+        assert_eq!(line, "connections or way: both have slack");
     }
 
     #[test]
@@ -191,7 +190,7 @@ mod tests {
         assert_eq!(told(&interval(), Some(10_350.0)).0, Limit::Rate, "within 2 % and chance");
         let (limit, _, line) = told(&interval(), Some(12_000.0));
         assert_eq!(limit, Limit::Unknown);
-        assert_eq!(line, "what is not seen; a shard of ringload used 40 % of its core");
+        assert_eq!(line, "nothing that is seen; shards at 40 %");
     }
 
     #[test]
@@ -203,7 +202,7 @@ mod tests {
         let one_thread = Interval { server: with(950, 1), ..interval() };
         let (limit, sure, line) = told(&one_thread, None);
         assert_eq!((limit, sure), (Limit::Server, true));
-        assert_eq!(line, "the server: it used 0.95 of the 1 cores that it can");
+        assert_eq!(line, "the server: it used 0.95 of 1 core");
         // More threads than cores: the cores count.
         let all_cores = Interval { server: with(3_700, 9), ..interval() };
         assert_eq!(told(&all_cores, None).0, Limit::Server);
@@ -228,7 +227,7 @@ mod tests {
         let machine = Some(MachineUse { cores: 4, idle: 0.04, ..MachineUse::default() });
         let (limit, sure, line) = told(&Interval { machine, ..interval() }, None);
         assert_eq!((limit, sure), (Limit::Machine, false));
-        assert_eq!(line, "this machine's cores: 4.0 % of their time was idle");
+        assert_eq!(line, "this machine's cores: 4.0 % idle");
     }
 
     #[test]
