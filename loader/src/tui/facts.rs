@@ -108,11 +108,10 @@ fn server(interval: &Interval) -> String {
     };
     let threads = server.threads;
     format!(
-        "{:.2} cores, {}, {threads} thread{}, {}/s switches",
+        "{:.2} cores, {}, {threads} thread{}",
         server.cpu_ns as f64 / length_ns(interval),
         units::bytes(server.rss_bytes as f64),
         if threads == 1 { "" } else { "s" },
-        units::count(server.switches as f64 * 1e9 / length_ns(interval))
     )
 }
 

@@ -89,17 +89,60 @@ const SMALL: (u16, u16) = (60, 15);
 const LARGE: (u16, u16) = (72, 28);
 const URL: &str = "http://127.0.0.1:8080/";
 
-const URL: &str = "http://127.0.0.1:8080/";
-
 #[test]
 fn a_run_in_its_middle_on_the_smallest_screen() {
-    let expected = "";
+    let expected = "
+ringload http://127.0.0.1:8080/            q: end and report
+64 connections, 1 thread, closed loop
+ 55 %  5.5s of 10.0s ━━━━━━━━━━━━━━━━━━━━━──────────────────
+330000 responses, 59.67k/s, 9.28MB/s
+req/s    110.00k      ▁▁▂▂▂▂▃▃▄▄▅▅▅▅▆▆▇▇██
+p50      243.20us  ███████████████████████
+p99      526.00us  ███████████████████████
+p99.9      6.60ms     ▁▁▂▂▂▂▃▃▄▄▅▅▅▅▆▆▇▇██
+max        4.00ms  ▄▄▄▆▆██▂▂▄▄▆▆██▂▂▄▄▆▆██
+errors       none
+connections  64 of 64 open, 66 opened, 2 closed
+ringload     45 % of its core
+server       0.98 cores, 12.00MB, 1 thread
+machine      4 cores, idle 62 %, softirq 6 %, steal 0 %
+limited by   the server: it used 0.98 of 1 core
+";
     assert_eq!(screen(&state(&format!("-d10s {URL}"), 11, |_| ()), SMALL), expected);
 }
 
 #[test]
 fn a_run_in_its_middle_on_a_larger_screen() {
-    let expected = "";
+    let expected = "
+ringload http://127.0.0.1:8080/                        q: end and report
+64 connections, 1 thread, closed loop
+ 55 %  5.5s of 10.0s ━━━━━━━━━━━━━━━━━━━━━━━━━━━━───────────────────────
+330000 responses, 59.67k/s, 9.28MB/s
+┌ Throughput ──────────────────────────────────────────────────────────┐
+│req/s    110.00k                          ▂▂▂███                      │
+│  top    110.00k                        ▄▄██████                      │
+│                                     ▆▆▆████████                      │
+│                                ▂▂▂█████████████                      │
+│                              ▅▅████████████████                      │
+│                         ▁▁▇▇▇██████████████████                      │
+│                      ▃▃▃███████████████████████                      │
+│                   ▅▅▅██████████████████████████                      │
+└──────────────────────────────────────────────────────────────────────┘
+┌ Latency of each interval ────────────────────────────────────────────┐
+│p50      243.20us  █████████████████████████████                      │
+│p99      526.00us  █████████████████████████████                      │
+│p99.9      6.60ms     ▁▁▁▂▂▂▂▂▃▃▄▄▄▅▅▅▅▅▆▆▇▇▇███                      │
+│max        4.00ms  ▄▄▄▆▆▆██▂▂▂▄▄▆▆▆██▂▂▂▄▄▆▆▆███                      │
+└──────────────────────────────────────────────────────────────────────┘
+┌ Run ─────────────────────────────────────────────────────────────────┐
+│errors       none                                                     │
+│connections  64 of 64 open, 66 opened, 2 closed                       │
+│ringload     45 % of its core                                         │
+│server       0.98 cores, 12.00MB, 1 thread                            │
+│machine      4 cores, idle 62 %, softirq 6 %, steal 0 %               │
+│limited by   the server: it used 0.98 of 1 core                       │
+└──────────────────────────────────────────────────────────────────────┘
+";
     assert_eq!(screen(&state(&format!("-d10s {URL}"), 11, |_| ()), LARGE), expected);
 }
 
@@ -112,7 +155,23 @@ fn nothing_but_errors() {
     });
     state.counters.errors.connect = 280;
     state.counters.errors.status = 3;
-    let expected = "";
+    let expected = "
+ringload http://127.0.0.1:8080/            q: end and report
+64 connections, 1 thread, closed loop
+  0 %  0 of 100000 requests, 2.0s ──────────────────────────
+0 responses, 0.00/s, 3.83MB/s
+req/s      0.00
+p50           -
+p99           -
+p99.9         -
+max           -
+errors       connect 280, status 3
+connections  64 of 64 open, 66 opened, 2 closed
+ringload     45 % of its core
+server       0.98 cores, 12.00MB, 1 thread
+machine      4 cores, idle 62 %, softirq 6 %, steal 0 %
+limited by   errors: 100 % of what was tried failed
+";
     assert_eq!(screen(&state, SMALL), expected);
 }
 
@@ -123,7 +182,23 @@ fn an_open_loop_against_a_server_that_is_not_seen() {
         interval.server = None;
         interval.machine = None;
     });
-    let expected = "";
+    let expected = "
+ringload http://127.0.0.1:8080/            q: end and report
+64 connections, 1 thread, 100 requests per connection, open
+ 20 %  2.0s of 10.0s ━━━━━━━────────────────────────────────
+50000 responses, 24.63k/s, 3.83MB/s, asked for 20.00k/s
+req/s     40.00k   ▂▂▂▄▄▆▆██
+p50      243.20us  █████████
+p99      526.00us  █████████
+p99.9      2.40ms  ▂▂▂▄▄▆▆██
+max        1.00ms  ▄▄▄▆▆██▂▂
+errors       none
+connections  64 of 64 open, 66 opened, 2 closed
+ringload     45 % of its core
+server       not seen (on another machine, or not yours)
+machine      not seen
+limited by   the rate asked for: it is answered
+";
     assert_eq!(screen(&state, SMALL), expected);
 }
 
@@ -140,10 +215,10 @@ fn before_the_first_news_and_after_the_key() {
 #[test]
 fn any_size_can_be_drawn_and_what_matters_most_stays() {
     let state = state(&format!("-d10s {URL}"), 3_000, |_| ());
-    for width in [1, 2, 19, 20, 59, 60, 63, 64, 119, 300] {
+    for width in [1, 2, 23, 24, 59, 60, 63, 64, 119, 300] {
         for height in [1, 2, 14, 15, 23, 24, 25, 100] {
             let screen = screen(&state, (width, height));
-            assert!(width < 20 || screen.contains("10.0s"), "{width}x{height}: {screen}");
+            assert!(width < 24 || screen.contains("10.0s"), "{width}x{height}: {screen}");
         }
     }
     let four_lines = screen(&state, (40, 4));
