@@ -5,7 +5,7 @@
 //! connection is opened and [`connection`] reading responses; each shard writes its own [`tally`];
 //! [`run`](mod@run) starts and watches the shards, [`collect`] merges what they leave behind, and
 //! [`report`] makes text of it. [`observe`] watches server, machine and TCP meanwhile, and [`verdict`]
-//! says from all that what limited the run.
+//! says from all that what limited the run. [`tui`] draws a run while it goes on.
 //! [`report`] makes text of it. [`script`] is for wrk's Lua scripts.
 //!
 //! ```no_run

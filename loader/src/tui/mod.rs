@@ -26,7 +26,7 @@ use ratatui::crossterm::terminal::{
 };
 use ratatui::crossterm::{execute, queue};
 use signal_hook::consts::{SIGHUP, SIGQUIT};
-use signal_hook::iterator::{Handle, Signals};
+use signal_hook::iterator::Signals;
 
 use crate::config::Config;
 use crate::run::News;
@@ -71,7 +71,6 @@ pub struct Dashboard {
     terminal: Terminal<CrosstermBackend<BufWriter<Stderr>>>,
     state: State,
     drawn: Option<Instant>,
-    signals: Handle,
 }
 
 impl Dashboard {
@@ -91,13 +90,9 @@ impl Dashboard {
         // By convention any text in it but none at all (https://no-color.org).
         let colour = std::env::var_os("NO_COLOR").is_none_or(|text| text.is_empty());
         restore_on_panic();
-        let signals = restore_on_signal()?;
-        let terminal = take().inspect_err(|_| {
-            signals.close();
-            restore();
-        })?;
-        let mut dashboard =
-            Self { terminal, state: State::new(config, colour), drawn: None, signals };
+        restore_on_signal()?;
+        let terminal = take().inspect_err(|_| restore())?;
+        let mut dashboard = Self { terminal, state: State::new(config, colour), drawn: None };
         dashboard.draw();
         Ok(dashboard)
     }
@@ -149,7 +144,6 @@ impl Dashboard {
 impl Drop for Dashboard {
     fn drop(&mut self) {
         restore();
-        self.signals.close();
     }
 }
 
@@ -186,16 +180,20 @@ fn restore_on_panic() {
     });
 }
 
-/// SIGINT and SIGTERM end the run, and this is dropped then. These two would end the process.
-fn restore_on_signal() -> io::Result<Handle> {
+/// SIGINT and SIGTERM end the run, and the dashboard is dropped then. These two would end the process.
+/// They stay caught when the dashboard is gone, as what was caught once is not given back.
+fn restore_on_signal() -> io::Result<()> {
+    static CAUGHT: AtomicBool = AtomicBool::new(false);
+    if CAUGHT.swap(true, Ordering::SeqCst) {
+        return Ok(());
+    }
     let mut signals = Signals::new([SIGHUP, SIGQUIT])?;
-    let handle = signals.handle();
     thread::Builder::new().name("terminal".to_owned()).spawn(move || {
         for signal in signals.forever() {
             restore();
-            // As if nobody had caught it; it does not come back.
+            // Ends the process as if nobody had caught it.
             let _ = signal_hook::low_level::emulate_default_handler(signal);
         }
     })?;
-    Ok(handle)
+    Ok(())
 }

@@ -144,15 +144,15 @@ fn settings(config: &Config) -> String {
         |count: usize, what: &str| format!("{count} {what}{}", if count == 1 { "" } else { "s" });
     let mut parts =
         vec![plural(config.connections, "connection"), plural(config.threads, "thread")];
+    parts.push(match &config.open_loop {
+        Some(open) => format!("open loop {}", open.schedule),
+        None => "closed loop".to_owned(),
+    });
     if config.pipeline > 1 {
         parts.push(format!("pipelined x{}", config.pipeline));
     }
     if let Some(requests) = config.requests_per_connection {
         parts.push(format!("{requests} requests per connection"));
     }
-    parts.push(match &config.open_loop {
-        Some(open) => format!("open loop {}", open.schedule),
-        None => "closed loop".to_owned(),
-    });
     parts.join(", ")
 }

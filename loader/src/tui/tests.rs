@@ -184,7 +184,7 @@ fn an_open_loop_against_a_server_that_is_not_seen() {
     });
     let expected = "
 ringload http://127.0.0.1:8080/            q: end and report
-64 connections, 1 thread, 100 requests per connection, open
+64 connections, 1 thread, open loop 20000/s, 100 requests pe
  20 %  2.0s of 10.0s ━━━━━━━────────────────────────────────
 50000 responses, 24.63k/s, 3.83MB/s, asked for 20.00k/s
 req/s     40.00k   ▂▂▂▄▄▆▆██
@@ -206,7 +206,7 @@ limited by   the rate asked for: it is answered
 fn before_the_first_news_and_after_the_key() {
     let mut state = State::new(&config(&format!("-d1h -p16 {URL}")), true);
     assert!(screen(&state, SMALL).contains("  0 %  0.0s of 1:00:00"));
-    assert!(screen(&state, SMALL).contains("pipelined x16, closed loop"));
+    assert!(screen(&state, SMALL).contains("closed loop, pipelined x16"));
     assert!(screen(&state, SMALL).contains("q: end and report"));
     state.stop();
     assert!(screen(&state, SMALL).contains("waiting for what is under way"));
