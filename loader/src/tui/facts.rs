@@ -97,6 +97,10 @@ fn length_ns(interval: &Interval) -> f64 {
 }
 
 fn loader(interval: &Interval, shards: usize) -> String {
+    // Where the kernel keeps no run times there is no figure; a zero would be taken for one.
+    if interval.loader_cpu_ns == 0 {
+        return "not known".to_owned();
+    }
     let share = interval.loader_cpu_ns as f64 / length_ns(interval) / shards.max(1) as f64;
     let cores = if shards == 1 { "its core".to_owned() } else { format!("each of {shards} cores") };
     format!("{:.0} % of {cores}", share * 100.0)

@@ -4,6 +4,8 @@
 //! server no single thread, of the shards only their sum, nothing of TCP and of waiting for a core.
 //! So it says less, and never more than the figures do.
 
+use std::fmt::Write as _;
+
 use super::Limit;
 use super::facts::{BUSY_CORE_SHARE, FULL_IDLE_SHARE, UNANSWERED_SHARE, percent};
 use crate::report::interval::Interval;
@@ -129,8 +131,11 @@ impl Seen<'_> {
     }
 
     fn unknown(&self) -> SoFar {
-        let shard = percent(self.shard_share());
-        let line = format!("nothing that is seen; shards at {shard}");
+        let mut line = "nothing that is seen".to_owned();
+        // Where the kernel keeps no run times there is no figure; a zero would be taken for one.
+        if self.interval.loader_cpu_ns > 0 {
+            let _ = write!(line, "; shards at {}", percent(self.shard_share()));
+        }
         SoFar { limit: Limit::Unknown, sure: false, line }
     }
 }
@@ -234,5 +239,7 @@ mod tests {
     fn a_server_that_nobody_sees() {
         let unseen = Interval { server: None, machine: None, ..interval() };
         assert_eq!(told(&unseen, None).0, Limit::Unknown);
+        let nothing_known = Interval { loader_cpu_ns: 0, ..unseen };
+        assert_eq!(told(&nothing_known, None).2, "nothing that is seen");
     }
 }
