@@ -5,7 +5,7 @@
 //! connection is opened and [`connection`] reading responses; each shard writes its own [`tally`];
 //! [`run`](mod@run) starts and watches the shards, [`collect`] merges what they leave behind, and
 //! [`report`] makes text of it. [`observe`] watches server, machine and TCP meanwhile, and [`verdict`]
-//! says from all that what limited the run.
+//! says from all that what limited the run. [`tui`] draws a run while it goes on.
 //! [`report`] makes text of it. [`script`] is for wrk's Lua scripts.
 //!
 //! ```no_run
@@ -24,6 +24,7 @@ pub mod config;
 pub mod connection;
 pub mod flags;
 pub mod gate;
+pub mod generate;
 pub mod handler;
 pub mod intervals;
 pub mod ledger;
@@ -43,6 +44,7 @@ pub mod script;
 pub mod search;
 pub mod source;
 pub mod tally;
+pub mod tui;
 pub mod url;
 pub mod verdict;
 pub mod watch;

@@ -9,26 +9,35 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
-use clap::{CommandFactory, Parser};
+use clap::{CommandFactory, FromArgMatches};
 use ringbench_engine::EngineError;
 use sd_notify::NotifyState;
 use signal_hook::consts::{SIGINT, SIGTERM, SIGUSR1, SIGUSR2};
 use signal_hook::iterator::Signals;
 
 use crate::{
-    Config, Flags, Listeners, LogCounts, Running, Summary, engine_table, start_on, successor,
+    Config, Flags, Listeners, LogCounts, Running, Summary, engine_table, generate, start_on,
+    successor,
 };
 
 /// Runs ringserve with the arguments of the process. Exit codes: 0 after a clean stop, 1 for a
 /// failure at run time, 2 for bad arguments.
 pub fn run() -> ExitCode {
     // Ends the process with code 2, or 0 for --help and --version.
-    let flags = Flags::parse();
+    let matches = Flags::command().arg(generate::flag()).get_matches();
+    if let Some(what) = generate::asked(&matches) {
+        let mut stdout = io::stdout().lock();
+        return exit_code(&generate::generate(what, &mut Flags::command(), &mut stdout));
+    }
+    let flags = Flags::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
     let config = match Config::from_flags(&flags) {
         Ok(config) => config,
         Err(error) => Flags::command().error(clap::error::ErrorKind::ValueValidation, error).exit(),
     };
-    let outcome = if flags.print_engine { engine_table::print(&config) } else { serve(&config) };
+    exit_code(&if flags.print_engine { engine_table::print(&config) } else { serve(&config) })
+}
+
+fn exit_code<E: fmt::Display>(outcome: &Result<(), E>) -> ExitCode {
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

@@ -11,7 +11,7 @@ use crate::report::observed::ServerUse;
 
 /// A thread that runs for more than this share of the time has no more to give: the rest goes to
 /// interrupts, and to the jitter between two looks.
-const BUSY_CORE_SHARE: f64 = 0.90;
+pub(super) const BUSY_CORE_SHARE: f64 = 0.90;
 /// Ready for this share of the run without a core, and latencies are no longer the server's.
 const STARVED_SHARE: f64 = 0.10;
 /// Less than this is not worth a line.
@@ -20,7 +20,7 @@ const NOTABLE_DELAY_SHARE: f64 = 0.05;
 /// ready. A little is usual where there are more threads than cores.
 const SERVER_STARVED_SHARE: f64 = 0.20;
 /// A machine with no more idle time than this has no core to give.
-const FULL_IDLE_SHARE: f64 = 0.10;
+pub(super) const FULL_IDLE_SHARE: f64 = 0.10;
 /// Time that a hypervisor took, from where on it is a part of the result.
 const NOTABLE_STEAL_SHARE: f64 = 0.02;
 /// Soft interrupts beyond this share of all cores are worth knowing.
@@ -32,7 +32,7 @@ pub(super) const FAILED_CONNECTS_SHARE: f64 = 0.01;
 /// Requests of an open loop that may be unsent or shed while its rate still counts as achieved.
 const UNSENT_SHARE: f64 = 0.01;
 /// Requests that may be unanswered for it, beyond those that are on their way in any case.
-const UNANSWERED_SHARE: f64 = 0.02;
+pub(super) const UNANSWERED_SHARE: f64 = 0.02;
 /// The 99th percentile of ringload's own lateness has to pass both of these to count: an absolute
 /// bound, and a part of the 99th percentile of the latencies that it is in.
 const LAG_NS: u64 = 1_000_000;

@@ -26,11 +26,13 @@ use ringbench_measure::units::duration_us;
 use crate::report::RunReport;
 
 mod facts;
+mod so_far;
 
 #[cfg(test)]
 mod tests;
 
 use facts::{Facts, percent};
+pub use so_far::{SoFar, so_far};
 
 /// What limited a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
