@@ -288,8 +288,9 @@ impl World {
         let config = self.config.open_loop.as_ref().expect("it was asked for");
         assert!(config.deadline.is_some() || open_loop.shed == 0, "{open_loop:?}");
         if let (Some(deadline), false) = (config.deadline, open_loop.send_lag.is_empty()) {
-            // What is not too late when it is written may leave a little later.
-            let latest_ns = deadline.as_nanos() as u64 + 10 * MS;
+            // What is not too late when it is written leaves when the batch before has left.
+            let delays_ns = 3 * self.sim.options().max_delay_ns;
+            let latest_ns = deadline.as_nanos() as u64 + delays_ns + MS;
             assert!(open_loop.send_lag.max_ns() <= latest_ns, "{}", open_loop.send_lag.max_ns());
         }
     }

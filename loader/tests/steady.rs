@@ -67,7 +67,7 @@ fn nothing_is_allocated_per_request_or_reconnect() {
         ("-d60s -p16 http://ADDRESS/", LATE_GROWTH),
         ("-d60s -R 40k http://ADDRESS/", LATE_GROWTH),
         ("-d60s -R 40k --schedule per-connection http://ADDRESS/", LATE_GROWTH),
-        ("-d60s --requests tests/requests/shop.toml http://ADDRESS/", LATE_GROWTH),
+        ("-d60s --requests tests/requests/routes.toml http://ADDRESS/", LATE_GROWTH),
         ("-d60s -b {\"sequence\":7} http://ADDRESS/ping", 0),
         ("-d60s -b hello http://ADDRESS/echo", 0),
         ("-d60s --requests-per-connection 10 http://ADDRESS/", LATE_GROWTH),

@@ -95,7 +95,8 @@ mod tests {
 
     impl Handler for Namer {
         fn started(&mut self, ops: &mut Ops) {
-            let nowhere = ops.add_target("127.0.0.1:9".parse().expect("an address"));
+            let nowhere =
+                ops.add_target("127.0.0.1:9".parse::<std::net::SocketAddr>().expect("an address"));
             self.0 = (0..10).map(|_| ops.connect(nowhere)).collect();
             ops.stop();
         }

@@ -8,6 +8,7 @@ use ringload::outputs::{OutputError, Outputs};
 use ringload::progress::Progress;
 use ringload::report::RunReport;
 use ringload::run::Prepared;
+use ringload::tui::{self, Dashboard};
 
 use super::{BREACHED, Interrupt, judge, print_report, say};
 
@@ -22,14 +23,25 @@ pub(super) fn run(flags: Flags) -> Result<ExitCode, Box<dyn Error>> {
         say(format_args!("warning: {warning}"));
     }
     let run = prepared.start()?;
+    let has_dashboard = output.tui && tui::is_possible();
+    let mut dashboard = has_dashboard.then(|| Dashboard::new(&config)).transpose()?;
     let mut progress = Progress::new(&config, output.format);
     let mut unwritten: Option<OutputError> = None;
     let mut outcome = run.finish(|news| {
-        progress.show(&news);
+        match &mut dashboard {
+            None => progress.show(&news),
+            Some(dashboard) => {
+                dashboard.show(&news);
+                if dashboard.poll() {
+                    interrupt.interrupt();
+                }
+            }
+        }
         if unwritten.is_none() {
             unwritten = outputs.news(&news).err();
         }
     })?;
+    drop(dashboard);
     drop(progress);
     outcome.flush_script()?;
     let judgement = judge(&outcome.report);

@@ -10,7 +10,7 @@ use std::thread;
 use clap::{CommandFactory, FromArgMatches, Subcommand};
 use ringload::report::{Judgement, RunReport, json, text::Judged};
 use ringload::run::Stopper;
-use ringload::{Flags, Format, verdict};
+use ringload::{Flags, Format, generate, tui, verdict};
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
@@ -43,9 +43,18 @@ fn command() -> clap::Command {
         .subcommand_value_name("SUBCOMMAND")
 }
 
+/// The same with the hidden flag that makes documents of it.
+fn command_with_generate() -> clap::Command {
+    command().arg(generate::flag())
+}
+
 /// Runs the program.
 pub(crate) fn run() -> Result<ExitCode, Box<dyn std::error::Error>> {
-    let matches = command().get_matches();
+    let matches = command_with_generate().get_matches();
+    if let Some(what) = generate::asked(&matches) {
+        generate::generate(what, &mut command(), &mut io::stdout().lock())?;
+        return Ok(ExitCode::SUCCESS);
+    }
     if matches.subcommand().is_none() {
         return load::run(Flags::from_arg_matches(&matches).unwrap_or_else(|error| error.exit()));
     }
@@ -77,12 +86,19 @@ impl Interrupt {
         thread::Builder::new().name("signals".to_owned()).spawn(move || {
             for signal in signals.forever() {
                 if first.swap(signal, Ordering::Relaxed) != 0 {
+                    tui::restore();
                     std::process::exit(SIGNALLED + signal);
                 }
                 stopper.stop();
             }
         })?;
         Ok(interrupt)
+    }
+
+    /// What Ctrl-C does where the terminal does not make a signal of it.
+    fn interrupt(&self) {
+        let _ = self.signal.compare_exchange(0, SIGINT, Ordering::Relaxed, Ordering::Relaxed);
+        self.stopper.stop();
     }
 
     /// The exit code of a program that was interrupted, if it was.
@@ -123,6 +139,6 @@ mod tests {
 
     #[test]
     fn clap_finds_no_fault_with_the_commands() {
-        command().debug_assert();
+        command_with_generate().debug_assert();
     }
 }

@@ -228,7 +228,7 @@ impl Flags {
             keep_every: output.keep_every(),
             keep_latencies: output.hlog.is_some(),
             interval: output.interval,
-            progress: !output.no_progress,
+            progress: !output.no_progress && !output.tui,
             server_pid: output.server_pid,
             observe: !output.no_observe,
             engine: ring.engine(),

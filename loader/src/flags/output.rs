@@ -29,6 +29,10 @@ pub struct OutputFlags {
     #[arg(long, value_name = "TIME", value_parser = parse_interval)]
     pub interval: Option<Duration>,
 
+    /// Show the run on a dashboard, on a terminal; q or Ctrl-C ends it with a report.
+    #[arg(long, conflicts_with = "interval")]
+    pub tui: bool,
+
     /// Draw no progress bar; without a terminal on stderr there is none anyway.
     #[arg(long)]
     pub no_progress: bool,
@@ -85,12 +89,15 @@ pub enum Format {
 
 /// How often figures are kept for reports that show a run in time.
 const KEEP_EVERY: Duration = Duration::from_secs(1);
+/// How often the dashboard has something new.
+const SHOW_EVERY: Duration = Duration::from_millis(500);
 
 impl OutputFlags {
     /// How often figures of the run are kept, if anything shows them.
     pub(super) fn keep_every(&self) -> Option<Duration> {
         let files = [&self.json, &self.html, &self.csv, &self.hlog];
         let wanted = files.into_iter().any(Option::is_some);
-        self.interval.or(wanted.then_some(KEEP_EVERY))
+        let every = if self.tui { SHOW_EVERY } else { KEEP_EVERY };
+        self.interval.or((wanted || self.tui).then_some(every))
     }
 }

@@ -88,6 +88,7 @@ impl State {
                 }
                 self.last = Some(*interval);
             }
+            News::Latencies { .. } => {}
         }
     }
 
