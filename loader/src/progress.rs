@@ -9,6 +9,7 @@ use ringbench_measure::{Counters, units};
 use crate::config::Config;
 use crate::flags::Format;
 use crate::report::interval;
+use crate::report::table::{Header, Row};
 use crate::run::News;
 
 /// Draws the progress bar, or writes a line per interval.
@@ -20,6 +21,8 @@ pub struct Progress {
     format: Format,
     header_due: bool,
     shows_intervals: bool,
+    /// Whether the server and the machine are watched.
+    watched: bool,
 }
 
 impl Progress {
@@ -42,6 +45,7 @@ impl Progress {
             format,
             header_due: true,
             shows_intervals: config.interval.is_some(),
+            watched: config.observe,
         }
     }
 
@@ -68,9 +72,9 @@ impl Progress {
             text = interval.json_line().unwrap_or_default();
         } else {
             if std::mem::take(&mut self.header_due) {
-                text = interval::Header.to_string();
+                text = Header { watched: self.watched }.to_string();
             }
-            text += &interval.to_string();
+            text += &Row { interval, watched: self.watched }.to_string();
         }
         // Whoever closed stderr does not want to know.
         let _ = std::io::stderr().write_all(text.as_bytes());

@@ -1,8 +1,7 @@
-//! One line per interval while a run goes on (`--interval`), as a table or as JSON lines.
+//! What happened in one interval of a run, and a line of JSON of it (`--interval`). The table for
+//! people is [`table`](super::table)'s.
 
-use std::fmt;
-
-use ringbench_measure::{Counters, Errors, Histogram, units};
+use ringbench_measure::{Counters, Errors, Histogram};
 use serde::{Deserialize, Serialize};
 
 use super::json::parts::{ErrorCounts, Machine};
@@ -214,47 +213,11 @@ impl Line {
     }
 }
 
-/// The first line of the table.
-pub struct Header;
-
-impl fmt::Display for Header {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let [elapsed, rate, p50, p99, max, errors, open] =
-            ["elapsed", "req/s", "p50", "p99", "max", "errors", "open"];
-        writeln!(out, "{elapsed:>10}{rate:>11} {p50:>10}{p99:>10}{max:>10}{errors:>9}{open:>8}")
-    }
-}
-
-/// A line of the table.
-impl fmt::Display for Interval {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let time = |of: fn(&IntervalLatency) -> u64| {
-            // Nothing was completed, so there is no latency; 0 would look like a fast server.
-            let text = self.latency.as_ref().map_or_else(
-                || "-  ".to_owned(),
-                |latency| units::cell(&units::duration_us(of(latency) as f64 / 1_000.0), 0),
-            );
-            format!("{text:>10}")
-        };
-        writeln!(
-            out,
-            "{:>9.2}s{:>12}{}{}{}{:>9}{:>8}",
-            self.elapsed_us as f64 / 1e6,
-            units::cell(&units::count(self.requests_per_sec()), 12),
-            time(|latency| latency.p50_ns),
-            time(|latency| latency.p99_ns),
-            time(|latency| latency.max_ns),
-            self.errors.total(),
-            self.open_connections,
-        )
-    }
-}
-
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
 
-    fn busy() -> Interval {
+    pub(in crate::report) fn busy() -> Interval {
         Interval {
             elapsed_us: 1_000_250,
             length_us: 500_000,
@@ -277,18 +240,8 @@ mod tests {
         }
     }
 
-    fn stalled() -> Interval {
+    pub(in crate::report) fn stalled() -> Interval {
         Interval { elapsed_us: 3_661_000_000, requests: 0, bytes_read: 0, latency: None, ..busy() }
-    }
-
-    #[test]
-    fn the_table() {
-        let expected = "
-   elapsed      req/s        p50       p99       max   errors    open
-     1.00s    112.34k   243.20us  526.00us    1.50s         3      64
-  3661.00s      0.00         -         -         -          3      64
-";
-        assert_eq!(format!("\n{Header}{}{}", busy(), stalled()), expected);
     }
 
     #[test]
@@ -332,6 +285,5 @@ mod tests {
 
         let empty = Interval::new(0, 0, &after, &after, &Histogram::new());
         assert_eq!((empty.requests, empty.latency), (0, None));
-        assert_eq!(empty.to_string().matches("  - ").count(), 3);
     }
 }

@@ -15,6 +15,7 @@
 //! | [`prometheus`] | metrics for Prometheus |
 //! | [`merge`] | nothing: puts the reports of several load machines together, [`combine()`] files |
 //! | [`interval`] | one line per interval while a run goes on (`--interval`) |
+//! | [`table`] | the same for people |
 //! | [`remarks`] | reasons not to trust a run, for all of them |
 
 use std::time::Duration;
@@ -37,6 +38,7 @@ pub mod merge;
 pub mod observed;
 pub mod prometheus;
 pub mod remarks;
+pub mod table;
 pub mod text;
 pub mod wrk;
 pub mod wrk2;
