@@ -24,7 +24,6 @@ pub mod config;
 pub mod connection;
 pub mod flags;
 pub mod gate;
-pub mod generate;
 pub mod handler;
 pub mod intervals;
 pub mod ledger;

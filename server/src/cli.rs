@@ -16,18 +16,17 @@ use signal_hook::consts::{SIGINT, SIGTERM, SIGUSR1, SIGUSR2};
 use signal_hook::iterator::Signals;
 
 use crate::{
-    Config, Flags, Listeners, LogCounts, Running, Summary, engine_table, generate, start_on,
-    successor,
+    Config, Flags, Listeners, LogCounts, Running, Summary, engine_table, start_on, successor,
 };
 
 /// Runs ringserve with the arguments of the process. Exit codes: 0 after a clean stop, 1 for a
 /// failure at run time, 2 for bad arguments.
 pub fn run() -> ExitCode {
     // Ends the process with code 2, or 0 for --help and --version.
-    let matches = Flags::command().arg(generate::flag()).get_matches();
-    if let Some(what) = generate::asked(&matches) {
+    let matches = Flags::command().arg(ringbench_flags::flag()).get_matches();
+    if let Some(what) = ringbench_flags::asked(&matches) {
         let mut stdout = io::stdout().lock();
-        return exit_code(&generate::generate(what, &mut Flags::command(), &mut stdout));
+        return exit_code(&ringbench_flags::generate(what, &mut Flags::command(), &mut stdout));
     }
     let flags = Flags::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
     let config = match Config::from_flags(&flags) {

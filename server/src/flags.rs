@@ -424,6 +424,7 @@ mod tests {
     #[test]
     fn the_definition_is_consistent() {
         Flags::command().debug_assert();
+        assert_eq!(ringbench_flags::undocumented(&Flags::command()).unwrap(), [""; 0]);
     }
 
     #[test]

@@ -29,7 +29,6 @@ mod counts;
 pub mod date;
 mod engine_table;
 mod flags;
-pub mod generate;
 mod handler;
 mod listeners;
 mod prepared;

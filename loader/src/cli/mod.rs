@@ -10,7 +10,7 @@ use std::thread;
 use clap::{CommandFactory, FromArgMatches, Subcommand};
 use ringload::report::{Judgement, RunReport, json, text::Judged};
 use ringload::run::Stopper;
-use ringload::{Flags, Format, generate, tui, verdict};
+use ringload::{Flags, Format, tui, verdict};
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
@@ -45,14 +45,14 @@ fn command() -> clap::Command {
 
 /// The same with the hidden flag that makes documents of it.
 fn command_with_generate() -> clap::Command {
-    command().arg(generate::flag())
+    command().arg(ringbench_flags::flag())
 }
 
 /// Runs the program.
 pub(crate) fn run() -> Result<ExitCode, Box<dyn std::error::Error>> {
     let matches = command_with_generate().get_matches();
-    if let Some(what) = generate::asked(&matches) {
-        generate::generate(what, &mut command(), &mut io::stdout().lock())?;
+    if let Some(what) = ringbench_flags::asked(&matches) {
+        ringbench_flags::generate(what, &mut command(), &mut io::stdout().lock())?;
         return Ok(ExitCode::SUCCESS);
     }
     if matches.subcommand().is_none() {
@@ -140,5 +140,6 @@ mod tests {
     #[test]
     fn clap_finds_no_fault_with_the_commands() {
         command_with_generate().debug_assert();
+        assert_eq!(ringbench_flags::undocumented(&command()).unwrap(), [""; 0]);
     }
 }
