@@ -178,6 +178,4 @@ impl fmt::Display for Gate {
 }
 
 #[cfg(test)]
-pub(crate) mod fixtures;
-#[cfg(test)]
 mod tests;

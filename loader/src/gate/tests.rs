@@ -2,7 +2,7 @@ use proptest::prelude::*;
 use ringbench_measure::{Counters, Errors, Histogram};
 
 use super::*;
-use crate::gate::fixtures;
+use crate::report::fixtures;
 use crate::report::observed::ServerUse;
 use crate::report::{OpenLoop, Unanswered};
 

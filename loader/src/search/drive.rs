@@ -182,7 +182,7 @@ pub fn run_search<E>(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::gate::fixtures;
+    use crate::report::fixtures;
     use crate::report::{OpenLoop, Unanswered};
     use ringbench_measure::Histogram;
 
