@@ -51,6 +51,7 @@ fn load(text: &str) -> ShardScript {
         method: "GET",
         headers: &[],
         body: None,
+        prints_to_stderr: false,
     };
     let mut script = Script::load(&path, &target, &[], 1).expect("a good script");
     std::fs::remove_file(&path).expect("it was written");

@@ -5,7 +5,7 @@ use std::time::Duration;
 use ringbench_engine::EngineStats;
 use ringbench_measure::{Counters, Histogram, RateSamples};
 
-use crate::config::{Config, OpenLoopConfig, Sharing};
+use crate::config::{Config, Ending, OpenLoopConfig, Sharing};
 use crate::ledger::{CloseCause, Closes};
 use crate::pace::{Clock, clamp_ns};
 use crate::report::observed::Observed;
@@ -124,11 +124,7 @@ impl Collected {
             connections_peak: self.ledger.peak,
             all_open_us: self.all_open_ns.map(|ns| ns / 1_000),
             closes: self.closes.lines(),
-            extent: match (config.ending.requests, config.ending.duration) {
-                (Some(requests), None) => Extent::Requests(requests),
-                (Some(requests), Some(time)) => Extent::RequestsWithin(requests, time),
-                (None, duration) => Extent::Time(duration.unwrap_or(Duration::ZERO)),
-            },
+            extent: extent(config.ending),
             duration_us: self.duration_ns / 1_000,
             interrupted,
             pipeline_depth: config.pipeline,
@@ -178,6 +174,14 @@ impl Collected {
         (self.counters.errors.status == requests).then(|| {
             format!("{address} gave nothing but errors: every response has a status above 399")
         })
+    }
+}
+
+fn extent(ending: Ending) -> Extent {
+    match (ending.requests, ending.duration) {
+        (Some(requests), None) => Extent::Requests(requests),
+        (Some(requests), Some(time)) => Extent::RequestsWithin(requests, time),
+        (None, duration) => Extent::Time(duration.unwrap_or(Duration::ZERO)),
     }
 }
 

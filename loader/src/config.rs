@@ -54,6 +54,8 @@ pub struct Config {
     pub keep_every: Option<Duration>,
     /// Whether the latencies of each of these intervals are wanted, too.
     pub keep_latencies: bool,
+    /// Whether stdout is for JSON alone, so that a script's words have to go elsewhere.
+    pub json_on_stdout: bool,
     /// Whether to draw a progress bar if there is a terminal.
     pub progress: bool,
     /// The server's process, if it was named.

@@ -128,10 +128,11 @@ impl Connection {
         self.left == 0
     }
 
-    /// So many requests of a kind are on their way out, no more than there was room for.
+    /// So many requests of a kind are on their way out.
     #[inline]
     pub fn sent(&mut self, requests: u32, kind: RequestKind) {
-        self.left -= u64::from(requests);
+        // A script may give more than it was asked for.
+        self.left = self.left.saturating_sub(requests.into());
         for _ in 0..requests {
             self.http.sent(kind);
         }

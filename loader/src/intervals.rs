@@ -152,6 +152,11 @@ impl Assembler {
         intervals
     }
 
+    /// From the start of the run to the end of the last interval that was complete.
+    pub fn elapsed_us(&self) -> u64 {
+        self.printed.saturating_mul(self.every_ns) / 1_000
+    }
+
     fn interval(&mut self, number: u64, pending: &Pending) -> Interval {
         for &(shard, counters) in &pending.counters {
             self.latest[shard] = counters;

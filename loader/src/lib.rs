@@ -1,12 +1,17 @@
 //! ringload: a thread-per-core load generator for HTTP/1.1.
 //!
-//! The way of a run through this crate: [`flags`] make a [`Config`]; [`plan`] is what to send,
-//! [`pace`] when; [`handler`] does it on each shard, with [`opener`] deciding when the next
-//! connection is opened and [`connection`] reading responses; each shard writes its own [`tally`];
-//! [`run`](mod@run) starts and watches the shards, [`collect`] merges what they leave behind, and
-//! [`report`] makes text of it. [`observe`] watches server, machine and TCP meanwhile, and [`verdict`]
-//! says from all that what limited the run. [`tui`] draws a run while it goes on.
-//! [`report`] makes text of it. [`script`] is for wrk's Lua scripts.
+//! The way of a run through this crate: [`flags`] make a [`Config`]; [`run`](mod@run) finds the
+//! server ([`place`]) and starts the shards. What they send comes from a [`source`]: the same request
+//! again and again ([`plan`]), those of a file ([`requests`]), or a wrk script's ([`script`]); when
+//! they send is [`pace`]'s and, in an open loop, [`schedule`]'s. [`handler`] does it on each shard,
+//! with [`opener`] deciding when the next connection is opened and [`connection`] reading responses;
+//! each shard writes its own [`tally`], with a [`ledger`] of why connections ended, and tells of
+//! [`intervals`] meanwhile. [`collect`] merges what the shards leave behind, and [`report`] makes text
+//! of it, for stdout and for [`outputs`].
+//!
+//! From the main thread [`watch`] looks at server, machine and TCP through [`observe`], and
+//! [`verdict`] says from all that what limited the run. [`progress`] and [`tui`] show it while it goes
+//! on, [`gate`] checks conditions in the end, and [`search`] makes many runs to find a rate.
 //!
 //! ```no_run
 //! use clap::Parser;

@@ -118,6 +118,8 @@ impl Server {
     }
 }
 
+/// The addresses of a host, in the order in which the system's resolver prefers them. Names are
+/// looked up as every program on the system does, `/etc/hosts` included.
 fn resolve(host: &str, port: u16) -> Result<Vec<SocketAddr>, PlaceError> {
     if let Ok(literal) = host.parse::<IpAddr>() {
         return Ok(vec![SocketAddr::new(literal, port)]);
@@ -168,6 +170,15 @@ mod tests {
         assert_eq!(server.targets(&[]).unwrap().len(), 1);
         let error = server.targets(&sources[1..2]).unwrap_err().to_string();
         assert!(error.contains("--source has no IPv4 address"), "{error}");
+    }
+
+    #[test]
+    fn names_come_from_the_hosts_file_and_literals_need_none() {
+        assert_eq!(resolve("127.0.0.1", 81).unwrap(), ["127.0.0.1:81".parse().unwrap()]);
+        assert_eq!(resolve("::1", 81).unwrap(), ["[::1]:81".parse().unwrap()]);
+        let addresses = resolve("localhost", 81).unwrap();
+        assert!(!addresses.is_empty());
+        assert!(addresses.iter().all(|address| address.ip().is_loopback() && address.port() == 81));
     }
 
     #[test]

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use ringbench_engine::{
     EngineConfig, EngineError, EngineReport, ShardControl, Shards, Target, now_ns,
@@ -28,6 +28,8 @@ use crate::watch::Watch;
 
 /// How often somebody who watches hears of a run.
 const WATCH_EVERY: Duration = Duration::from_millis(100);
+/// A report keeps so many intervals: a day of seconds, some 20 MB.
+const MOST_INTERVALS: usize = 86_400;
 /// Room in a ring's table for connections that are being replaced.
 const SPARE_CONNECTIONS: usize = 64;
 
@@ -96,7 +98,8 @@ impl Outcome {
 pub enum News {
     /// An interval is over.
     Interval(Interval),
-    /// The latencies of the interval that was told before, if anybody asked for them.
+    /// The latencies of the interval that was told before, if anybody asked for them; at last those
+    /// that came after all intervals.
     Latencies {
         /// From the start of the run to the beginning of the interval.
         start_us: u64,
@@ -237,6 +240,7 @@ fn load_script(
         method: &config.method,
         headers: &config.headers,
         body: config.body.as_deref(),
+        prints_to_stderr: config.json_on_stdout,
     };
     Script::load(path, &target, arguments, config.threads)
 }
@@ -257,7 +261,7 @@ fn engine_config(config: &Config) -> EngineConfig {
 }
 
 /// Milliseconds since 1970.
-fn unix_ms() -> u64 {
+pub(crate) fn unix_ms() -> u64 {
     let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
     since.map_or(0, |since| since.as_millis() as u64)
 }
@@ -325,8 +329,16 @@ impl Run {
         let mut assembler = Assembler::new(self.config.threads, every_ns);
         let mut intervals = Vec::new();
         let mut script_failure = None;
+        let mut looked = Instant::now();
         loop {
-            match self.messages.recv_timeout(self.time_to_look()) {
+            // However many messages there are, somebody has to look at the run.
+            if looked.elapsed() >= self.time_to_look() {
+                looked = Instant::now();
+                self.watch.look(self.shared.clock());
+                tell(self.standing());
+            }
+            let wait = self.time_to_look().saturating_sub(looked.elapsed());
+            match self.messages.recv_timeout(wait) {
                 Ok(Message::Failed(why)) => {
                     script_failure.get_or_insert(why);
                     self.stopper.drain_all();
@@ -334,24 +346,33 @@ impl Run {
                 Ok(message) => {
                     for (mut interval, latency) in assembler.take(message) {
                         self.watch.complete(&mut interval);
-                        intervals.push(interval);
+                        if intervals.len() < MOST_INTERVALS {
+                            intervals.push(interval);
+                        }
                         self.tell_interval(interval, latency, &mut tell);
                     }
                 }
-                Err(RecvTimeoutError::Timeout) => {
-                    self.watch.look(self.shared.clock());
-                    tell(self.standing());
-                }
+                Err(RecvTimeoutError::Timeout) => {}
                 // Every shard has dropped its end: all threads are done.
                 Err(RecvTimeoutError::Disconnected) => break,
             }
         }
         let engine_name = self.shards.report().engine.to_string();
         let finished = self.shards.join()?;
-        let results = finished
+        let results: Vec<_> = finished
             .into_iter()
             .map(|shard| ShardResult { tally: shard.handler.into_tally(), engine: shard.stats })
             .collect();
+        if self.config.keep_latencies {
+            let go_ns = self.shared.clock().go_ns().unwrap_or_default();
+            tell_rest(&results, go_ns, assembler.elapsed_us(), &mut tell);
+        }
+        if intervals.len() == MOST_INTERVALS {
+            self.warnings.push(format!(
+                "the report has the first {MOST_INTERVALS} intervals only: use a longer --interval, or \
+                 --csv, which has all"
+            ));
+        }
         let collected = Collected::new(results, self.shared.clock(), assembler.latency);
         let failure = collected.failure(&self.server.to_string(), self.config.timeout);
         let interrupted = self.stopper.is_stopped();
@@ -391,4 +412,17 @@ impl Run {
         let elapsed_ns = start_ns.map_or(0, |start_ns| now_ns().saturating_sub(start_ns));
         News::Standing { elapsed: Duration::from_nanos(elapsed_ns), counters }
     }
+}
+
+/// What came after the last interval belongs to the latencies, too.
+fn tell_rest(results: &[ShardResult], go_ns: u64, start_us: u64, tell: &mut impl FnMut(News)) {
+    let mut latency = Histogram::new();
+    results.iter().for_each(|shard| latency.merge(&shard.tally.latency));
+    if latency.is_empty() {
+        return;
+    }
+    let ended_ns = results.iter().filter_map(|shard| shard.tally.ended_ns).max();
+    let elapsed_us = ended_ns.map_or(0, |ended_ns| ended_ns.saturating_sub(go_ns) / 1_000);
+    let length_us = elapsed_us.saturating_sub(start_us);
+    tell(News::Latencies { start_us, length_us, latency });
 }

@@ -138,6 +138,11 @@ impl Schedule {
         placed.before + placed.stage.requests_in(within)
     }
 
+    /// The highest rate in it.
+    pub fn peak(&self) -> f64 {
+        self.placed.iter().map(|placed| placed.stage.from.max(placed.stage.to)).fold(0.0, f64::max)
+    }
+
     /// How long it lasts, if it has an end.
     pub fn length(&self) -> Option<Duration> {
         self.placed.iter().map(|placed| placed.stage.length).sum()
@@ -239,7 +244,7 @@ impl Pacer {
     #[inline]
     pub fn advance(&mut self) {
         self.bursts += 1;
-        // Of even arrivals the number is computed anew, so that nothing adds up.
+        // Of even arrivals these are whole numbers, so that no error adds up.
         self.number += if self.random.is_some() { self.gap() } else { self.step };
         self.due_ns = self.time_of(self.number);
     }
@@ -249,6 +254,47 @@ impl Pacer {
         debug_assert!(self.random.is_none(), "random arrivals are known one after the other");
         let first = self.number - self.bursts as f64 * self.step;
         self.time_of(first + burst as f64 * self.step)
+    }
+
+    /// Whether arrivals are random.
+    pub fn is_random(&self) -> bool {
+        self.random.is_some()
+    }
+
+    /// How many bursts of this shard are due before `time_ns`, since the schedule began. Of even
+    /// arrivals only. Takes no longer for many than for few.
+    pub fn bursts_before(&self, time_ns: u64) -> u64 {
+        let Some(start_ns) = self.start_ns else { return 0 };
+        let first = self.number - self.bursts as f64 * self.step;
+        let requests = self.schedule.requests_in(time_ns.saturating_sub(start_ns));
+        // Exact but for the last digit, which may be on either side.
+        let mut bursts = ((requests - first) / self.step).ceil().max(0.0) as u64;
+        while bursts > 0 && self.due_of_burst(bursts - 1) >= time_ns {
+            bursts -= 1;
+        }
+        while self.due_of_burst(bursts) < time_ns {
+            bursts += 1;
+        }
+        bursts
+    }
+
+    /// Goes on to the first burst that is not due before `time_ns`; how many were passed. Beyond
+    /// some millions of random arrivals it is as many as are expected.
+    pub fn skip_to(&mut self, time_ns: u64) -> u64 {
+        const MOST_DRAWN: u64 = 1 << 22;
+        let before = self.bursts;
+        while self.due_ns < time_ns && self.bursts - before < MOST_DRAWN {
+            self.advance();
+        }
+        if self.due_ns < time_ns {
+            let since_ns = time_ns.saturating_sub(self.start_ns.unwrap_or(time_ns));
+            let expected = (self.schedule.requests_in(since_ns) - self.number) / self.step;
+            let expected = expected.ceil().max(0.0);
+            self.bursts += expected as u64;
+            self.number += expected * self.step;
+            self.due_ns = self.time_of(self.number).max(time_ns);
+        }
+        self.bursts - before
     }
 
     fn time_of(&self, number: f64) -> u64 {
@@ -403,5 +449,56 @@ mod tests {
             let later = schedule.time_ns(number + 1.0).unwrap_or(u64::MAX);
             prop_assert!(later >= time_ns);
         }
+    }
+
+    fn stages() -> impl Strategy<Value = Vec<Stage>> {
+        let rate = || prop_oneof![Just(0.0), 0.1..5_000.0];
+        let stage = (1_u64..500, rate(), rate(), any::<bool>()).prop_map(|(ms, from, to, ramp)| {
+            let length = Some(Duration::from_millis(ms));
+            Stage { length, from, to: if ramp { to } else { from } }
+        });
+        proptest::collection::vec(stage, 1..4)
+    }
+
+    proptest! {
+        #[test]
+        fn bursts_are_counted_as_they_come(
+            stages in stages(), burst in 1_u32..5, shard in 0_usize..3, until_ms in 0_u64..1_500,
+            passed in 0_usize..20,
+        ) {
+            let schedule = Arc::new(Schedule::new(stages));
+            let mut pacer = Pacer::new(schedule, Arrival::Constant, (shard, 3), burst, 0);
+            let until_ns = 777 + until_ms * 1_000_000;
+            pacer.start(777);
+            let mut due = Vec::new();
+            while pacer.due_ns() != Pacer::NEVER {
+                due.push(pacer.due_ns());
+                pacer.advance();
+                let counted = due.iter().filter(|&&due_ns| due_ns < until_ns).count() as u64;
+                if due.len() == passed {
+                    // Whoever asks in between hears the same.
+                    prop_assert!(pacer.bursts_before(until_ns) >= counted);
+                }
+            }
+            let counted = due.iter().filter(|&&due_ns| due_ns < until_ns).count() as u64;
+            prop_assert_eq!(pacer.bursts_before(until_ns), counted);
+        }
+    }
+
+    #[test]
+    fn random_arrivals_are_skipped_one_by_one_and_beyond_some_millions_by_the_rate() {
+        let pacer = || {
+            let mut pacer = Pacer::new(constant(9e6), Arrival::Poisson, (0, 1), 1, 7);
+            pacer.start(5);
+            pacer
+        };
+        let (mut skipped, mut walked) = (pacer(), pacer());
+        let passed = skipped.skip_to(SECOND / 10);
+        (0..passed).for_each(|_| walked.advance());
+        assert_eq!(skipped.due_ns(), walked.due_ns());
+        assert!(skipped.due_ns() >= SECOND / 10 && passed == skipped.bursts());
+        let all = passed + skipped.skip_to(3_600 * SECOND);
+        assert!(all.abs_diff(9_000_000 * 3_600) < 1_000_000, "{all}");
+        assert!(skipped.due_ns() >= 3_600 * SECOND);
     }
 }

@@ -1,7 +1,5 @@
-//! The URL to load: taken apart, and its host resolved once.
+//! The URL to load, taken apart.
 
-use std::io;
-use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
 use std::str::FromStr;
 
 /// Why an argument is not a URL that can be loaded. The text says what to write instead.
@@ -70,19 +68,6 @@ impl Url {
     /// Path and query in origin-form (RFC 9112 3.2.1), never empty.
     pub fn target(&self) -> &str {
         &self.target
-    }
-
-    /// The addresses of the host, in the order in which the system's resolver prefers them. Names
-    /// are looked up as every program on the system does, `/etc/hosts` included.
-    ///
-    /// # Errors
-    ///
-    /// The resolver's answer.
-    pub fn resolve(&self) -> io::Result<Vec<SocketAddr>> {
-        if let Ok(literal) = self.host.parse::<IpAddr>() {
-            return Ok(vec![SocketAddr::new(literal, self.port)]);
-        }
-        Ok((self.host.as_str(), self.port).to_socket_addrs()?.collect())
     }
 }
 
@@ -216,19 +201,5 @@ mod tests {
             let message = text.parse::<Url>().expect_err(text).to_string();
             assert!(message.len() > 20 && !message.contains("Err"), "{text}: {message}");
         }
-    }
-
-    #[test]
-    fn literals_need_no_resolver() {
-        let resolve = |text: &str| text.parse::<Url>().unwrap().resolve().unwrap();
-        assert_eq!(resolve("http://127.0.0.1:81/"), ["127.0.0.1:81".parse().unwrap()]);
-        assert_eq!(resolve("http://[::1]:81/"), ["[::1]:81".parse().unwrap()]);
-    }
-
-    #[test]
-    fn names_come_from_the_hosts_file() {
-        let addresses = "http://localhost:81/".parse::<Url>().unwrap().resolve().unwrap();
-        assert!(!addresses.is_empty());
-        assert!(addresses.iter().all(|address| address.ip().is_loopback() && address.port() == 81));
     }
 }

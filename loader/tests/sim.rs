@@ -249,6 +249,10 @@ impl World {
             counters.requests + counters.errors.timeout + ledger.lost + ledger.in_flight,
             "{counters:?} {ledger:?}"
         );
+        // Each end has one cause; some that were asked for have not come about at the end.
+        let causes = CloseCause::ALL.into_iter().filter(|cause| cause.was_open());
+        let ends: u64 = causes.map(|cause| tally.closes.of(cause)).sum();
+        assert!(counters.closed <= ends && ends <= counters.opened, "{ends} {counters:?}");
         // Those that are open at the end are closed by it, which is not counted.
         let left = counters.opened - counters.closed;
         assert!(left <= ledger.peak, "{counters:?} {ledger:?}");
@@ -558,6 +562,50 @@ fn a_run_by_number_gives_up_on_a_server_that_is_gone() {
     world.run();
     let totals = world.totals();
     assert!(totals.gave_up && totals.requests == 0 && totals.timeouts >= 18, "{totals:?}");
+}
+
+#[test]
+fn it_gives_up_where_each_connection_has_its_turn_too() {
+    let args = "-c 2 -t 1 -n 50 -R 100 --schedule per-connection --timeout 50ms";
+    let mut world = World::new(SimOptions::calm(), args, None);
+    world.run();
+    let totals = world.totals();
+    assert!(totals.gave_up && totals.requests == 0, "{totals:?}");
+}
+
+#[test]
+fn a_run_by_number_ends_when_its_last_requests_are_shed() {
+    for sharing in ["shared", "per-connection"] {
+        let args = format!("-c 2 -t 1 -n 50 -R 100 --deadline 10ms --schedule {sharing}");
+        let mut world = World::new(SimOptions::calm(), &args, None);
+        // Nobody is there: the schedule begins after its 30 s of patience, and is over in 0.5 s.
+        assert_eq!(world.sim.run_until(31_500 * MS), Outcome::Idle, "{sharing}");
+        world.run();
+        let totals = world.totals();
+        assert!(!totals.gave_up && totals.shed == 50, "{sharing}: {totals:?}");
+    }
+}
+
+#[test]
+fn nothing_left_to_send_is_nothing_to_wake_up_for() {
+    let site = Site::new(Manners { silence: 1.0, ..Manners::default() }, Rng::new(1));
+    let args = "-c 2 -t 1 -n 2 -R 1000 --schedule per-connection --timeout 5s";
+    let mut world = World::new(SimOptions::calm(), args, Some(site));
+    assert_eq!(world.sim.run_until_idle(2_000), Outcome::Idle, "it turns in circles");
+    world.run();
+    assert_eq!(world.totals().timeouts, 2);
+}
+
+#[test]
+fn what_a_fast_schedule_leaves_behind_is_counted_at_once() {
+    let site = Site::new(Manners { silence: 1.0, ..Manners::default() }, Rng::new(1));
+    let args = "-c 1 -t 1 -R 9M -d 20s --deadline 1s --timeout 60s";
+    let mut world = World::new(SimOptions::calm(), args, Some(site));
+    world.run();
+    let tally = world.sim.handler(world.shards[0]).tally();
+    let open_loop = tally.open_loop.as_ref().expect("an open loop");
+    assert_eq!((tally.ledger.sent, open_loop.unsent), (1, 9_000_000), "a second's worth");
+    assert!(open_loop.oldest_unsent_ns <= 1_000 * MS, "{open_loop:?}");
 }
 
 #[test]

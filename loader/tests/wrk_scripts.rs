@@ -103,14 +103,16 @@ fn from_wrk(script: &Path, url: &str, args: &[&str], listener: TcpListener) -> V
 
 /// The first requests of the same script here.
 fn from_ringload(script: &Path, url: &str, args: &[&str]) -> Vec<Request> {
-    let url = url.parse().expect("a URL");
+    let url: ringload::Url = url.parse().expect("a URL");
+    let listening = format!("{}:{}", url.host(), url.port()).parse().expect("a literal address");
     let args: Vec<String> = args.iter().map(|&arg| arg.to_owned()).collect();
     let target = ScriptTarget {
         url: &url,
-        addresses: &url.resolve().expect("a literal address"),
+        addresses: &[listening],
         method: "GET",
         headers: &[("Accept".to_owned(), "text/*".to_owned())],
         body: None,
+        prints_to_stderr: false,
     };
     let mut script =
         Script::load(script, &target, &args, 1).unwrap_or_else(|error| panic!("{error}"));

@@ -3,12 +3,12 @@
 use std::error::Error;
 use std::process::ExitCode;
 
-use ringload::Flags;
 use ringload::outputs::{OutputError, Outputs};
 use ringload::progress::Progress;
-use ringload::report::RunReport;
-use ringload::run::Prepared;
+use ringload::report::{Judgement, RunReport};
+use ringload::run::{Outcome, Prepared};
 use ringload::tui::{self, Dashboard};
+use ringload::{Flags, Format};
 
 use super::{BREACHED, Interrupt, judge, print_report, say};
 
@@ -24,6 +24,9 @@ pub(super) fn run(flags: Flags) -> Result<ExitCode, Box<dyn Error>> {
     }
     let run = prepared.start()?;
     let has_dashboard = output.tui && tui::is_possible();
+    if output.tui && !has_dashboard {
+        say("--tui: no dashboard, as stderr is no terminal that can show one");
+    }
     let mut dashboard = has_dashboard.then(|| Dashboard::new(&config)).transpose()?;
     let mut progress = Progress::new(&config, output.format);
     let mut unwritten: Option<OutputError> = None;
@@ -43,10 +46,10 @@ pub(super) fn run(flags: Flags) -> Result<ExitCode, Box<dyn Error>> {
     })?;
     drop(dashboard);
     drop(progress);
-    outcome.flush_script()?;
     let judgement = judge(&outcome.report);
-    print_report(&outcome.report, &judgement, output.format)?;
-    outcome.script_done()?;
+    // Whatever fails now, the rest is still worth having.
+    let unprinted =
+        tell(&mut outcome, &judgement, output.format).inspect_err(|error| say(error)).is_err();
     let unwritten = unwritten.or(outputs.report(&outcome.report, Some(&judgement)).err());
     if let Some(error) = &unwritten {
         say(error);
@@ -55,13 +58,24 @@ pub(super) fn run(flags: Flags) -> Result<ExitCode, Box<dyn Error>> {
     if let Some(failure) = &outcome.failure {
         say(failure);
     }
-    let failed = outcome.failure.is_some() || unwritten.is_some();
+    let failed = outcome.failure.is_some() || unwritten.is_some() || unprinted;
     Ok(match interrupt.exit_code() {
         Some(code) => code,
         None if failed => ExitCode::FAILURE,
         None if breached => ExitCode::from(BREACHED),
         None => ExitCode::SUCCESS,
     })
+}
+
+/// Prints the report, with what a script has to say before and after it.
+fn tell(
+    outcome: &mut Outcome,
+    judgement: &Judgement,
+    format: Format,
+) -> Result<(), Box<dyn Error>> {
+    outcome.flush_script()?;
+    print_report(&outcome.report, judgement, format)?;
+    Ok(outcome.script_done()?)
 }
 
 /// Says which thresholds were breached; whether any was.

@@ -29,6 +29,7 @@ enum Command {
     /// Find the highest rate at which a server meets an objective.
     Search(Box<search::SearchFlags>),
     /// Show a report that was written with --json again, or those of several load machines as one.
+    #[command(disable_version_flag = true)]
     Report(report::ReportFlags),
 }
 

@@ -5,6 +5,7 @@ use std::fs;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use clap::ArgAction;
 use ringload::Format;
 use ringload::flags::OutputFlags;
 use ringload::outputs::Outputs;
@@ -43,6 +44,10 @@ pub(crate) struct ReportFlags {
     /// Write figures for Prometheus' textfile collector.
     #[arg(long, value_name = "FILE")]
     prometheus: Option<PathBuf>,
+
+    /// Print the version.
+    #[arg(short, long, action = ArgAction::Version)]
+    version: Option<bool>,
 }
 
 /// Reads the reports and writes them again.
@@ -65,6 +70,5 @@ pub(super) fn run(flags: &ReportFlags) -> Result<ExitCode, Box<dyn Error>> {
     let judgement = judge(&report);
     print_report(&report, &judgement, flags.format)?;
     outputs.report(&report, Some(&judgement))?;
-    outputs.intervals(&report)?;
     Ok(ExitCode::SUCCESS)
 }

@@ -1,11 +1,13 @@
 //! `ringload search`: the highest rate at which objectives are met.
 
 use std::error::Error;
+use std::fmt::Display;
 use std::io::{self, IsTerminal, Write};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
+use clap::error::ErrorKind;
 use ringbench_measure::units::parse_duration;
 use ringload::config::{Config, OpenLoopConfig, Sharing};
 use ringload::gate::Gate;
@@ -49,7 +51,7 @@ pub(crate) struct SearchFlags {
     repeats: u32,
 
     /// How long each run is.
-    #[arg(long, value_name = "TIME", default_value = "5s", value_parser = parse_duration,
+    #[arg(long, value_name = "TIME", default_value = "5s", value_parser = parse_step,
           help_heading = "Search")]
     step_duration: Duration,
 
@@ -59,26 +61,66 @@ pub(crate) struct SearchFlags {
     warm_up: Duration,
 }
 
+impl SearchFlags {
+    /// Flags that a search has no use for are a mistake, not something to pass over.
+    fn check(&self) -> Result<(), clap::Error> {
+        let Flags { load, pace, output, .. } = &self.load;
+        let own = "a search tries rates of its own";
+        let none = "the runs of a search leave no report";
+        let named = [
+            ("-R/--rate", pace.rate.is_some(), own),
+            ("--ramp", pace.ramp.is_some(), own),
+            ("--stages", pace.stages.is_some(), own),
+            ("-d/--duration", load.duration.is_some(), "--step-duration is how long each run is"),
+            ("-n/--total-requests", load.requests.is_some(), "--step-duration ends each run"),
+            ("--expected-interval", pace.expected_interval.is_some(), "its runs are open loops"),
+            ("--interval", output.interval.is_some(), none),
+            ("--tui", output.tui, "it tells its steps on stderr"),
+            ("-L/--latency", output.latency, none),
+            ("-U/--u_latency", output.uncorrected, none),
+            ("--fail-if", !output.fail_if.is_empty(), "--slo says what has to hold"),
+        ];
+        let files = output.files().map(|(flag, _)| (flag, true, none));
+        match named.into_iter().chain(files).find(|(_, is_given, _)| *is_given) {
+            Some((flag, _, why)) => Err(mistake(format_args!("{flag} is not for search: {why}"))),
+            None => Ok(()),
+        }
+    }
+}
+
+/// An error about flags that are each right.
+fn mistake(message: impl Display) -> clap::Error {
+    super::command().error(ErrorKind::ArgumentConflict, message)
+}
+
+fn parse_step(text: &str) -> Result<Duration, String> {
+    let duration = parse_duration(text).map_err(|error| error.to_string())?;
+    if duration.is_zero() { Err("must be longer than nothing".to_owned()) } else { Ok(duration) }
+}
+
 /// Searches, telling each step on stderr and the finding on stdout.
 pub(super) fn run(flags: SearchFlags) -> Result<ExitCode, Box<dyn Error>> {
     let format = flags.load.output.format;
-    if flags.load.pace.is_open_loop() {
-        return Err("search finds the rate itself: leave out -R/--rate, --ramp and --stages".into());
-    }
-    let config = flags.load.config().unwrap_or_else(|error| error.exit());
-    let interrupt = Interrupt::watch()?;
-    let probe_duration = flags.warm_up.max(Duration::from_secs(1));
+    flags.check().unwrap_or_else(|error| error.exit());
     let mut limits = Limits {
         max_rate: flags.max_rate,
         precision: flags.precision,
         repeats: flags.repeats,
         ..Limits::default()
     };
-    limits.start_rate = match flags.start_rate {
+    limits.start_rate = flags.start_rate.unwrap_or(limits.start_rate.min(limits.max_rate));
+    let SearchFlags { load, slo, start_rate: given_rate, step_duration, warm_up, .. } = flags;
+    let config = load.config().unwrap_or_else(|error| error.exit());
+    // What cannot be searched for is found out before the probe.
+    let search = |limits| SearchConfig::new(limits, slo.clone(), step_duration, warm_up);
+    search(limits).unwrap_or_else(|error| mistake(error).exit());
+    let interrupt = Interrupt::watch()?;
+    let probe_duration = warm_up.max(Duration::from_secs(1));
+    limits.start_rate = match given_rate {
         Some(rate) => rate,
         None => start_rate(&one_run(&config, None, probe_duration, &interrupt)?, &limits),
     };
-    let search = SearchConfig::new(limits, flags.slo, flags.step_duration, flags.warm_up)?;
+    let search = search(limits)?;
     let mut steps = io::stderr().lock();
     // Whoever closed stderr does not want to know.
     let _ = writeln!(steps, "{STEP_HEADS}");

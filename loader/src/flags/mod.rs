@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use clap::error::ErrorKind;
 use clap::{ArgAction, CommandFactory, Parser};
-use ringbench_engine::allowed_cores;
+use ringbench_engine::{CoreList, allowed_cores};
 
 use crate::config::{Config, Ending, Variety};
 use crate::plan::Plan;
@@ -31,8 +31,7 @@ pub use connect::{ConnectFlags, HostPort, Resolve, Sources};
 pub use output::{Format, OutputFlags};
 pub use pace::{PaceFlags, Stages};
 use parse::{
-    parse_connections, parse_cores, parse_pipeline, parse_positive_duration, parse_requests,
-    parse_threads,
+    parse_connections, parse_pipeline, parse_positive_duration, parse_requests, parse_threads,
 };
 pub use request::{Body, RequestFlags};
 pub use ring::RingFlags;
@@ -144,13 +143,9 @@ pub struct LoadFlags {
 
     /// Cores to run on, as 0,2,4-7; threads are pinned to them in turn [default: all that may be
     /// used].
-    #[arg(long, value_name = "LIST", value_parser = parse_cores)]
-    pub cores: Option<Cores>,
+    #[arg(long, value_name = "LIST")]
+    pub cores: Option<CoreList>,
 }
-
-/// Cores, from a list such as `0,2,4-7`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Cores(pub Vec<usize>);
 
 impl LoadFlags {
     /// The cores asked for, checked against those that are there.
@@ -188,6 +183,7 @@ impl Flags {
     /// When flags contradict each other; the text names them.
     pub fn config(self) -> Result<Config, clap::Error> {
         let Self { mut load, pace, connect, mut request, output, ring, version: _ } = self;
+        output.check()?;
         let (cores, usable) = load.cores()?;
         let threads = load.threads(usable)?;
         let requests = load.requests.map(NonZeroU64::get);
@@ -198,18 +194,10 @@ impl Flags {
         let default = requests.is_none().then_some(DEFAULT_DURATION);
         let duration = load.duration.or(of_stages).or(default);
         let variety = request.variety(std::mem::take(&mut load.arguments))?;
-        let body = request.body.map(|body| body.0);
-        let method = request
-            .method
-            .unwrap_or_else(|| if body.is_some() { "POST" } else { "GET" }.to_owned());
-        let mut headers = request.headers;
-        if request.no_keepalive {
-            headers.retain(|(name, _)| !name.eq_ignore_ascii_case("connection"));
-            headers.push(("Connection".to_owned(), "close".to_owned()));
-        }
+        let (method, headers) = (request.method(), request.take_headers());
         let config = Config {
             connect: connect.config(&load.url),
-            open_loop: pace.open_loop(duration)?,
+            open_loop: pace.open_loop(duration, threads, load.pipeline)?,
             url: load.url,
             connections: load.connections,
             threads,
@@ -219,7 +207,7 @@ impl Flags {
             timeout: load.timeout,
             method,
             headers,
-            body,
+            body: request.body.map(|body| body.0),
             variety,
             seed: request.seed,
             latency: output.latency,
@@ -228,12 +216,13 @@ impl Flags {
             keep_every: output.keep_every(),
             keep_latencies: output.hlog.is_some(),
             interval: output.interval,
+            json_on_stdout: output.format == Format::Json,
             progress: !output.no_progress && !output.tui,
             server_pid: output.server_pid,
             observe: !output.no_observe,
             engine: ring.engine(),
             cores,
-            uring: ring.options(pace.spin),
+            uring: ring.options(),
             spin: pace.spin,
         };
         if config.uncorrected && config.open_loop.is_none() {

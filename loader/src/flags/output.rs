@@ -1,10 +1,11 @@
 //! Flags of what is told of a run, during and after it.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::ValueEnum;
 
+use super::conflict;
 use super::parse::parse_interval;
 use crate::gate::Gate;
 
@@ -63,7 +64,8 @@ pub struct OutputFlags {
 
     /// The server's process, for what it uses during the run [default: whoever listens at the URL's
     /// address, if that is this machine].
-    #[arg(long, value_name = "PID", value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, value_name = "PID", conflicts_with = "no_observe",
+          value_parser = clap::value_parser!(u32).range(1..))]
     pub server_pid: Option<u32>,
 
     /// Look at nothing but the connections: neither at the server's process nor at the machine nor
@@ -93,6 +95,33 @@ const KEEP_EVERY: Duration = Duration::from_secs(1);
 const SHOW_EVERY: Duration = Duration::from_millis(500);
 
 impl OutputFlags {
+    /// The files that are written, with their flags.
+    pub fn files(&self) -> impl Iterator<Item = (&'static str, &Path)> {
+        let files = [
+            ("--json", &self.json),
+            ("--html", &self.html),
+            ("--csv", &self.csv),
+            ("--hgrm", &self.hgrm),
+            ("--hlog", &self.hlog),
+            ("--prometheus", &self.prometheus),
+        ];
+        files.into_iter().filter_map(|(flag, path)| Some((flag, path.as_deref()?)))
+    }
+
+    /// Two reports in one file are none. Devices such as /dev/null take any number.
+    pub(super) fn check(&self) -> Result<(), clap::Error> {
+        let files: Vec<_> = self.files().filter(|(_, path)| !path.starts_with("/dev")).collect();
+        for (index, (flag, path)) in files.iter().enumerate() {
+            if let Some((first, _)) = files[..index].iter().find(|(_, other)| other == path) {
+                return Err(conflict(&format!(
+                    "{first} and {flag} name the same file, {}",
+                    path.display()
+                )));
+            }
+        }
+        Ok(())
+    }
+
     /// How often figures of the run are kept, if anything shows them.
     pub(super) fn keep_every(&self) -> Option<Duration> {
         let files = [&self.json, &self.html, &self.csv, &self.hlog];

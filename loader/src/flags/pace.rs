@@ -1,5 +1,6 @@
 //! Flags of the open loop: when requests leave.
 
+use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -85,10 +86,13 @@ impl PaceFlags {
         self.rate.is_some() || self.ramp.is_some() || self.stages.is_some()
     }
 
-    /// The open loop that is asked for, if one is, for a run of this duration.
+    /// The open loop that is asked for, if one is, for a run of this duration, so many threads and
+    /// bursts of so many requests.
     pub(super) fn open_loop(
         &self,
         duration: Option<Duration>,
+        threads: usize,
+        burst: NonZeroU32,
     ) -> Result<Option<OpenLoopConfig>, clap::Error> {
         let schedule = match (self.rate, self.ramp, &self.stages) {
             (Some(rate), ..) => Schedule::new([Stage::constant(None, rate)]),
@@ -101,6 +105,7 @@ impl PaceFlags {
             (None, None, Some(Stages(stages))) => Schedule::new(stages.iter().copied()),
             (None, None, None) => return self.no_open_loop().map(|()| None),
         };
+        check_peak(schedule.peak(), threads, burst)?;
         let poisson = self.arrival == ArrivalFlag::Poisson;
         if poisson && self.schedule == ScheduleFlag::PerConnection {
             return Err(conflict(
@@ -134,4 +139,20 @@ impl PaceFlags {
             None => Ok(()),
         }
     }
+}
+
+/// Bursts per second that a thread can keep count of without falling behind, whether it can send
+/// them or not.
+const MOST_BURSTS_PER_SEC: f64 = 10e6;
+
+fn check_peak(rate: f64, threads: usize, burst: NonZeroU32) -> Result<(), clap::Error> {
+    let most = MOST_BURSTS_PER_SEC * threads as f64 * f64::from(burst.get());
+    if rate <= most {
+        return Ok(());
+    }
+    let whose = if threads == 1 { "1 thread" } else { &format!("{threads} threads") };
+    Err(conflict(&format!(
+        "a rate of {rate} is more than {whose} can keep up with, {most}: use more (-t/--threads), or \
+         pipelining (-p/--pipeline)"
+    )))
 }

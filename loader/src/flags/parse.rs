@@ -9,7 +9,7 @@ use std::time::Duration;
 use ringbench_http::ClientConn;
 use ringbench_measure::units::{parse_count, parse_duration};
 
-use super::{Body, Cores, HostPort, Resolve, Sources, Stages};
+use super::{Body, HostPort, Resolve, Sources, Stages};
 use crate::plan;
 use crate::schedule::Stage;
 
@@ -63,26 +63,6 @@ pub(super) fn parse_interval(text: &str) -> Result<Duration, String> {
         return Err("must be at least 10ms".to_owned());
     }
     Ok(interval)
-}
-
-pub(super) fn parse_cores(text: &str) -> Result<Cores, String> {
-    let expected = || format!("`{text}` is not a list of cores such as 0,2,4-7");
-    let number = |text: &str| text.trim().parse::<usize>().map_err(|_| expected());
-    let mut cores = Vec::new();
-    for part in text.split(',') {
-        let (first, last) = part.split_once('-').unwrap_or((part, part));
-        let (first, last) = (number(first)?, number(last)?);
-        if first > last || last >= MAX_THREADS as usize {
-            return Err(expected());
-        }
-        for core in first..=last {
-            if cores.contains(&core) {
-                return Err(format!("core {core} is named twice"));
-            }
-            cores.push(core);
-        }
-    }
-    Ok(Cores(cores))
 }
 
 pub(super) fn parse_body(text: &str) -> Result<Body, String> {

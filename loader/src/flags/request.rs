@@ -47,6 +47,20 @@ pub struct RequestFlags {
 pub struct Body(pub Vec<u8>);
 
 impl RequestFlags {
+    pub(super) fn method(&self) -> String {
+        let default = || if self.body.is_some() { "POST" } else { "GET" }.to_owned();
+        self.method.clone().unwrap_or_else(default)
+    }
+
+    pub(super) fn take_headers(&mut self) -> Vec<(String, String)> {
+        let mut headers = std::mem::take(&mut self.headers);
+        if self.no_keepalive {
+            headers.retain(|(name, _)| !name.eq_ignore_ascii_case("connection"));
+            headers.push(("Connection".to_owned(), "close".to_owned()));
+        }
+        headers
+    }
+
     pub(super) fn variety(&mut self, arguments: Vec<String>) -> Result<Variety, clap::Error> {
         match (self.script.take(), self.request_file.take()) {
             (Some(script), _) => Ok(Variety::Script(script, arguments)),

@@ -1,7 +1,5 @@
 //! Flags of the engine and its rings.
 
-use std::time::Duration;
-
 use clap::ValueEnum;
 use ringbench_engine::{Engine, UringOptions};
 
@@ -72,9 +70,7 @@ impl RingFlags {
         }
     }
 
-    pub(super) fn options(&self, spin: Duration) -> UringOptions {
-        let _ = spin;
-        let defaults = UringOptions::default();
+    pub(super) fn options(&self) -> UringOptions {
         UringOptions {
             ring_entries: self.ring_entries,
             buffers: self.buffers,
@@ -84,7 +80,7 @@ impl RingFlags {
             direct_descriptors: !self.no_direct_descriptors,
             multishot: !self.no_multishot,
             defer_taskrun: !self.no_defer_taskrun,
-            ..defaults
+            ..UringOptions::default()
         }
     }
 }

@@ -113,6 +113,8 @@ impl Load {
         }
         self.tally.counters.closed += u64::from(was_open);
         match why {
+            // Why it ends is counted already; that the last bytes did not get out changes nothing.
+            _ if phase == Phase::Closing => {}
             CloseReason::ConnectFailed(error) => {
                 self.not_connected(now_ns, Trouble::Connect(error));
             }

@@ -8,6 +8,7 @@
 //! | module | what it does |
 //! |---|---|
 //! | this | the calls of the engine |
+//! | [`opening`] | opens connections, and lets an open loop begin when they are there |
 //! | [`open_loop`] | sends requests when they are due |
 //! | [`script`] | lets a script have its say |
 //! | [`ends`] | what comes of connections that end |
@@ -18,7 +19,6 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::mpsc::Sender;
-use std::time::Duration;
 
 use ringbench_engine::{CloseReason, ConnId, Control, Handler, Ops, Target, TargetId};
 use ringbench_http::{EofOutcome, Limits};
@@ -28,21 +28,18 @@ use self::open_loop::OpenLoop;
 use crate::config::Config;
 use crate::connection::{Connection, Outcome, Phase};
 use crate::intervals::{Message, Reporter};
-use crate::opener::{Opener, Throttle};
+use crate::opener::Opener;
 use crate::pace::{Budget, Clock, Patience, clamp_ns, share};
 use crate::source::{Material, Source};
 use crate::tally::{Recorder, Tally, Trouble};
 
 mod ends;
 mod open_loop;
+mod opening;
 mod script;
 
 /// How often a shard publishes its counters and samples its rate.
 const TICK_NS: u64 = RateSampler::SLICE_NS;
-
-/// How long an open loop waits for its connections, beside the time that was given for opening
-/// them.
-const OPENING_TIME: Duration = Duration::from_secs(30);
 
 /// What all shards of a run share. Nobody writes to it while they run, except that each shard
 /// publishes its counters into a block of its own.
@@ -129,10 +126,14 @@ impl Load {
         let connections = share(config.connections as u64, count, shard) as usize;
         let per_connection = run.material.per_connection(config);
         let burst = per_connection.min(run.material.burst(config).into()) as u32;
-        let per_connection = match config.open_loop {
-            None => per_connection,
-            // A burst is due as a whole, so it is not cut short for what is left of a connection.
-            Some(_) => per_connection - per_connection % u64::from(burst),
+        // A burst is not cut short for what is left of a connection where it is due as a whole, or
+        // a script gives it.
+        let is_whole =
+            config.open_loop.is_some() || matches!(run.material, Material::Script { .. });
+        let per_connection = if is_whole {
+            per_connection - per_connection % u64::from(burst)
+        } else {
+            per_connection
         };
         let open_loop = config.open_loop.as_ref().map(|open_loop| {
             OpenLoop::new(open_loop, (shard, count), connections, burst, config.seed)
@@ -160,7 +161,7 @@ impl Load {
             wrote: Vec::with_capacity(connections),
             idle: VecDeque::with_capacity(connections),
             spare: Vec::new(),
-            opener: Opener::new(connections, count, throttle(config, count)),
+            opener: Opener::new(connections, count, opening::throttle(config, count)),
             budget: Budget::new(config.ending, count, shard),
             patience: Patience::new(config.ending, config.timeout),
             reporter: Reporter::new(shard, messages, config.keep_every.map(clamp_ns)),
@@ -232,48 +233,21 @@ impl Load {
 
     /// Requests were lost and have come back into the budget: idle connections send them.
     fn wake_idle(&mut self, ops: &mut Ops) {
-        while !self.budget.is_empty()
+        while !self.over
+            && !self.budget.is_empty()
             && let Some(id) = self.pop_idle()
         {
             self.write(ops, id, self.burst);
         }
     }
 
-    fn open_missing(&mut self, ops: &mut Ops) {
-        let now_ns = ops.now_ns();
-        let count = if self.has_use_for_more() { self.opener.start(now_ns) } else { 0 };
-        for _ in 0..count {
-            self.follow_script(ops);
-            let id = ops.connect(self.targets[self.next_target % self.targets.len()]);
-            self.next_target += 1;
-            if self.conns.len() <= id.index() {
-                self.conns.resize_with(id.index() + 1, Connection::vacant);
-            }
-            self.conns[id.index()].occupy(id, self.per_connection);
-            ops.set_deadline(id, now_ns.saturating_add(self.timeout_ns));
-        }
-        if self.next_start_ns(now_ns).is_some() {
-            self.set_alarm(ops);
-        }
-    }
-
-    /// Without anything to send there is no use for a replacement; the first connections were
-    /// asked for and are opened in any case.
-    fn has_use_for_more(&self) -> bool {
-        self.ended == 0 || !self.budget.is_empty()
-    }
-
-    fn next_start_ns(&self, now_ns: u64) -> Option<u64> {
-        self.has_use_for_more().then(|| self.opener.next_start_ns(now_ns)).flatten()
-    }
-
     /// When this shard has to be woken next.
     fn set_alarm(&mut self, ops: &mut Ops) {
-        let has_idle = self.open_loop.is_some() && self.has_idle() && !self.budget.is_empty();
+        let has_idle = self.open_loop.is_some() && self.has_idle();
         let due_ns = match &self.open_loop {
             Some(open_loop) if !open_loop.is_started() => self.shared.clock.go_ns(),
-            Some(open_loop) => open_loop.next_ns(has_idle),
-            None => None,
+            Some(open_loop) if !self.budget.is_empty() => open_loop.next_ns(has_idle),
+            _ => None,
         };
         let times = [
             Some(self.next_tick_ns),
@@ -306,38 +280,6 @@ impl Load {
             patience.start(start_ns);
         }
     }
-
-    /// The shard has all its connections for the first time.
-    fn all_are_open(&mut self, ops: &mut Ops) {
-        self.tally.ledger.all_open_ns = Some(ops.now_ns());
-        if self.open_loop.is_some() {
-            self.shared.clock.ready(ops.now_ns());
-            self.start_schedule(ops);
-        }
-    }
-
-    /// A schedule does not wait for connections for ever.
-    fn go_in_any_case(&self, now_ns: u64) {
-        let config = &self.shared.config;
-        if self.open_loop.is_none() || self.shared.clock.go_ns().is_some() {
-            return;
-        }
-        let opening = config.connect.rate.map(|rate| config.connections as f64 / rate);
-        let opening = opening.map_or(Duration::ZERO, Duration::from_secs_f64);
-        let allowed = opening.max(config.connect.ramp_up.unwrap_or_default()) + OPENING_TIME;
-        let start_ns = self.shared.clock.started_ns().unwrap_or(now_ns);
-        if now_ns.saturating_sub(start_ns) > clamp_ns(allowed.max(config.timeout)) {
-            self.shared.clock.go(now_ns);
-        }
-    }
-}
-
-/// How fast one of `shards` may open connections, if that is bounded.
-fn throttle(config: &Config, shards: usize) -> Option<Throttle> {
-    let of_shard = |per_sec: f64| per_sec / shards as f64;
-    let ramp_up = config.connect.ramp_up.map(|time| config.connections as f64 / time.as_secs_f64());
-    let rate = config.connect.rate.map(|rate| Throttle::new(of_shard(rate), false));
-    rate.or_else(|| ramp_up.map(|rate| Throttle::new(of_shard(rate), true)))
 }
 
 impl Handler for Load {
@@ -414,9 +356,17 @@ impl Handler for Load {
         if self.over {
             return;
         }
-        let conn = &mut self.conns[id.index()];
-        let is_new = conn.newness.is_new();
-        match conn.eof(&mut Recorder { tally: &mut self.tally, now_ns: ops.now_ns() }) {
+        let is_new = self.conns[id.index()].newness.is_new();
+        let outcome = if self.tells_responses {
+            self.eof_for_script(ops, id)
+        } else {
+            let mut recorder = Recorder { tally: &mut self.tally, now_ns: ops.now_ns() };
+            self.conns[id.index()].eof(&mut recorder)
+        };
+        if self.over {
+            return;
+        }
+        match outcome {
             EofOutcome::Clean => self.close(ops, id),
             EofOutcome::BodyEnd => {
                 if is_new {
@@ -460,19 +410,14 @@ impl Handler for Load {
         let now_ns = ops.now_ns();
         let Tally { latency, counters, .. } = &mut self.tally;
         self.reporter.observe(now_ns, latency, counters);
-        if now_ns >= self.next_tick_ns {
+        let is_tick = now_ns >= self.next_tick_ns;
+        if is_tick {
             self.tick(now_ns);
             if self.is_stopped_by_script() {
                 return self.finish(ops);
             }
         }
         let requests = self.tally.counters.requests;
-        let open_loop = self.open_loop.as_ref();
-        let is_on_time = open_loop.is_some_and(|open_loop| open_loop.is_on_time(now_ns));
-        if let Some(patience) = self.patience.as_mut().filter(|_| is_on_time) {
-            // Nothing is owed to the schedule: it is no wonder that nothing comes.
-            patience.start(now_ns);
-        }
         let time_is_up = self.shared.clock.end_ns().is_some_and(|end_ns| now_ns >= end_ns);
         if self.patience.as_mut().is_some_and(|patience| patience.is_over(now_ns, requests)) {
             self.tally.gave_up = true;
@@ -482,7 +427,15 @@ impl Handler for Load {
         }
         self.start_schedule(ops);
         self.send_due(ops, false);
-        self.set_alarm(ops);
+        if is_tick {
+            self.shed_what_is_late(now_ns);
+            self.be_patient(now_ns);
+        }
+        // The last requests may have been shed just now.
+        self.finish_if_complete(ops);
+        if !self.over {
+            self.set_alarm(ops);
+        }
     }
 
     fn control(&mut self, ops: &mut Ops, control: Control) {

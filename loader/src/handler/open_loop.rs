@@ -90,9 +90,14 @@ impl OpenLoop {
         self.deadline_ns.is_some_and(|deadline_ns| now_ns.saturating_sub(due_ns) > deadline_ns)
     }
 
-    /// Whether all that was due has left, where connections share the schedule.
-    pub(super) fn is_on_time(&self, now_ns: u64) -> bool {
-        self.pacer.due_ns() > now_ns
+    fn turn_is_too_late(&self, turn: usize, now_ns: u64) -> bool {
+        self.is_too_late(self.pacer.due_of_burst(self.turns[turn].next_burst), now_ns)
+    }
+
+    /// Whether all that was due has left.
+    fn is_on_time(&self, now_ns: u64) -> bool {
+        let has_left = |turn: &Turn| self.pacer.due_of_burst(turn.next_burst) > now_ns;
+        self.pacer.due_ns() > now_ns && self.turns.iter().all(has_left)
     }
 
     /// When the shard has to look at the schedule again.
@@ -104,36 +109,47 @@ impl OpenLoop {
     /// Takes stock at the end: what was due at `now_ns` and has not left. `left` bounds it where the
     /// run has a number of requests.
     fn take_stock(&mut self, now_ns: u64, mut left: u64, tally: &mut OpenTally) {
-        let mut count = |open_loop: &Self, due_ns: u64| {
-            let requests = u64::from(open_loop.burst).min(left);
-            if requests == 0 {
-                return false;
-            }
-            left -= requests;
-            if open_loop.is_too_late(due_ns, now_ns) {
-                tally.shed += requests;
-            } else {
-                tally.unsent += requests;
-                let waiting_ns = now_ns.saturating_sub(due_ns);
-                tally.oldest_unsent_ns = tally.oldest_unsent_ns.max(waiting_ns);
-            }
-            true
-        };
-        if self.turns.is_empty() {
-            while self.pacer.due_ns() < now_ns && count(self, self.pacer.due_ns()) {
-                self.pacer.advance();
-            }
-            return;
+        let late_ns = now_ns.saturating_sub(self.deadline_ns.unwrap_or(now_ns));
+        if self.pacer.is_random() {
+            // From one to the next: that is all that is known of them.
+            let late = self.pacer.skip_to(late_ns);
+            self.note_unsent(tally, &mut left, late, 0, 0);
+            let waiting_ns = now_ns.saturating_sub(self.pacer.due_ns());
+            let due = self.pacer.skip_to(now_ns);
+            return self.note_unsent(tally, &mut left, 0, due, waiting_ns);
         }
-        for turn in 0..self.turns.len() {
-            let mut burst = self.turns[turn].next_burst;
-            loop {
-                let due_ns = self.pacer.due_of_burst(burst);
-                if due_ns >= now_ns || !count(self, due_ns) {
-                    break;
-                }
-                burst += self.turns.len() as u64;
-            }
+        let (late, due) = (self.pacer.bursts_before(late_ns), self.pacer.bursts_before(now_ns));
+        let stride = self.turns.len().max(1) as u64;
+        // Without turns all of it is one.
+        for turn in 0..stride as usize {
+            let next = self.turns.get(turn).map_or(self.pacer.bursts(), |turn| turn.next_burst);
+            let of_turn = |before: u64| before.saturating_sub(next).div_ceil(stride);
+            let (late, due) = (of_turn(late), of_turn(due));
+            let first_ns = self.pacer.due_of_burst(next + late * stride);
+            let waiting_ns = now_ns.saturating_sub(first_ns);
+            self.note_unsent(tally, &mut left, late, due - late, waiting_ns);
+        }
+    }
+
+    /// So many bursts will not leave: some that are too late by now, and others.
+    fn note_unsent(
+        &self,
+        tally: &mut OpenTally,
+        left: &mut u64,
+        late: u64,
+        others: u64,
+        waiting_ns: u64,
+    ) {
+        let mut take = |bursts: u64| {
+            let requests = bursts.saturating_mul(self.burst.into()).min(*left);
+            *left -= requests;
+            requests
+        };
+        tally.shed += take(late);
+        let unsent = take(others);
+        tally.unsent += unsent;
+        if unsent > 0 {
+            tally.oldest_unsent_ns = tally.oldest_unsent_ns.max(waiting_ns);
         }
     }
 }
@@ -184,6 +200,7 @@ impl Load {
         while let Some(open_loop) = &mut self.open_loop
             && open_loop.pacer.due_ns() <= now_ns
             && !self.budget.is_empty()
+            && !self.over
         {
             let (due_ns, burst) = (open_loop.pacer.due_ns(), open_loop.burst);
             if open_loop.is_too_late(due_ns, now_ns) {
@@ -205,6 +222,7 @@ impl Load {
         while let Some(open_loop) = &mut self.open_loop
             && open_loop.pacer.due_ns() <= now_ns
             && !self.budget.is_empty()
+            && !self.over
         {
             let (burst, due_ns) = (open_loop.pacer.bursts(), open_loop.pacer.due_ns());
             let count = open_loop.turns.len() as u64;
@@ -228,6 +246,7 @@ impl Load {
         let (now_ns, turn) = (ops.now_ns(), self.conns[id.index()].turn as usize);
         while let Some(open_loop) = &self.open_loop
             && !self.budget.is_empty()
+            && !self.over
         {
             let burst = open_loop.turns[turn].next_burst;
             let (due_ns, requests) = (open_loop.pacer.due_of_burst(burst), open_loop.burst);
@@ -242,6 +261,21 @@ impl Load {
                 return self.write(ops, id, requests);
             }
             self.shed(requests);
+        }
+    }
+
+    /// What is too late is so whether its connection comes back or not.
+    pub(super) fn shed_what_is_late(&mut self, now_ns: u64) {
+        let turns = self.open_loop.as_ref().map_or(0, |open_loop| open_loop.turns.len());
+        for turn in 0..turns {
+            while let Some(open_loop) = &self.open_loop
+                && !self.budget.is_empty()
+                && open_loop.turn_is_too_late(turn, now_ns)
+            {
+                let requests = open_loop.burst;
+                self.count_turn(turn);
+                self.shed(requests);
+            }
         }
     }
 
@@ -285,6 +319,14 @@ impl Load {
     /// The connection that has been idle for longest, so that each is used.
     pub(super) fn pop_idle(&mut self) -> Option<ConnId> {
         self.has_idle().then(|| self.idle.pop_front()).flatten()
+    }
+
+    /// Where nothing is owed to the schedule, it is no wonder that nothing comes.
+    pub(super) fn be_patient(&mut self, now_ns: u64) {
+        let is_on_time = self.open_loop.as_ref().is_some_and(|open| open.is_on_time(now_ns));
+        if let Some(patience) = self.patience.as_mut().filter(|_| is_on_time) {
+            patience.start(now_ns);
+        }
     }
 
     /// At the end: what was due and has not left.

@@ -1,6 +1,7 @@
 //! What a script has to say in a run. Without one, none of this is on the way of a request.
 
 use ringbench_engine::{ConnId, Ops, Target};
+use ringbench_http::EofOutcome;
 
 use super::Load;
 use crate::connection::Outcome;
@@ -56,12 +57,29 @@ impl Load {
         let mut sink = scripted.sink(id.index(), recorder);
         let conn = &mut self.conns[id.index()];
         let outcome = conn.receive(bytes, &self.limits, &mut sink, &mut self.spare);
-        if let Some(error) = sink.failure {
+        let failure = sink.failure;
+        self.heed_script(ops, failure);
+        outcome
+    }
+
+    /// The server has ended the connection, and with it perhaps a response.
+    #[cold]
+    pub(super) fn eof_for_script(&mut self, ops: &mut Ops, id: ConnId) -> EofOutcome {
+        let Source::Script(scripted) = &mut self.source else { return EofOutcome::Clean };
+        let recorder = Recorder { tally: &mut self.tally, now_ns: ops.now_ns() };
+        let mut sink = scripted.sink(id.index(), recorder);
+        let outcome = self.conns[id.index()].eof(&mut sink);
+        let failure = sink.failure;
+        self.heed_script(ops, failure);
+        outcome
+    }
+
+    fn heed_script(&mut self, ops: &mut Ops, failure: Option<ScriptError>) {
+        if let Some(error) = failure {
             self.script_failed(ops, &error);
         } else if self.is_stopped_by_script() {
             self.finish(ops);
         }
-        outcome
     }
 
     /// Whether the script has stopped this thread.

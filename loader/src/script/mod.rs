@@ -61,6 +61,8 @@ pub struct ScriptTarget<'a> {
     pub headers: &'a [(String, String)],
     /// `wrk.body`.
     pub body: Option<&'a [u8]>,
+    /// Whether what the script prints goes to stderr, as stdout is for something else.
+    pub prints_to_stderr: bool,
 }
 
 /// A script with all its states.

@@ -141,8 +141,10 @@ fn prepare(target: &ScriptTarget<'_>) -> mlua::Result<(Lua, Table)> {
     let lua = Lua::new_with(StdLib::ALL_SAFE, options)?;
     let lookup = lua.create_function(addr::lookup)?;
     let connect = lua.create_function(addr::connect)?;
-    let (wrk, hooks): (Table, Table) =
-        lua.load(include_str!("wrk.lua")).set_name(format!("={CHUNK}")).call((lookup, connect))?;
+    let (wrk, hooks): (Table, Table) = lua
+        .load(include_str!("wrk.lua"))
+        .set_name(format!("={CHUNK}"))
+        .call((lookup, connect, target.prints_to_stderr))?;
     wrk.set("scheme", "http")?;
     wrk.set("host", target.url.host())?;
     wrk.set("port", port_in(target.url.authority()))?;

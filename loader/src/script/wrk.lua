@@ -2,8 +2,22 @@
 -- the script. What a script does to its globals (a `request` of its own, another `wrk.format`) is
 -- looked up at each call, as in wrk.
 
-local lookup, connect = ...
+local lookup, connect, prints_to_stderr = ...
 local G = _G
+
+if prints_to_stderr then
+   local stderr, select, tostring = io.stderr, select, tostring
+   io.stdout = stderr
+   io.output(stderr)
+   function print(...)
+      local words = {}
+      for i = 1, select("#", ...) do
+         words[i] = tostring((select(i, ...)))
+      end
+      stderr:write(table.concat(words, "\t"), "\n")
+   end
+end
+
 local error, pairs, tonumber, tostring, type = error, pairs, tonumber, tostring, type
 local find, lower, sub = string.find, string.lower, string.sub
 local remove = table.remove

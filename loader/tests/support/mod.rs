@@ -1,5 +1,7 @@
 //! Small servers of many kinds, good and bad, each connection on a thread of its own.
 
+#![allow(dead_code, reason = "no test program uses all of it")]
+
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::process::{Command, Output};
@@ -74,6 +76,18 @@ impl Server {
 
     pub(crate) fn requests(&self) -> u64 {
         self.seen.requests.load(Ordering::Relaxed)
+    }
+
+    /// Waits until so many connections were accepted; fails after 20 s.
+    pub(crate) fn wait_for_connections(&self, connections: u64) {
+        let accepted = || self.seen.connections.load(Ordering::Relaxed);
+        for _ in 0..20_000 {
+            if accepted() >= connections {
+                return;
+            }
+            thread::park_timeout(Duration::from_millis(1));
+        }
+        panic!("{} of {connections} connections came", accepted());
     }
 
     /// Waits until so many requests were read; fails after 20 s.

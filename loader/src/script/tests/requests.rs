@@ -80,6 +80,7 @@ fn method_and_body_of_the_command_line_are_the_defaults() {
         method: "PUT",
         headers: &[("host".to_owned(), "mine".to_owned())],
         body: Some(b"\0\xff"),
+        prints_to_stderr: false,
     };
     let script = Script::load(&File::of("").0, &target, &[], 1).unwrap();
     let mut out = Vec::new();

@@ -1,0 +1,4 @@
+-- Fails when the run is over.
+function done()
+   error("no more")
+end
