@@ -21,17 +21,24 @@ impl Stall {
         self.longest_ns.saturating_sub(longer * self.gap_ns)
     }
 
-    /// Compares percentiles, of which none is below the stall's share of the run.
-    pub(crate) fn check(self, latency: &Histogram, percents: &[f64], tolerance: f64, of: &str) {
+    /// Compares percentiles, of which none is below the stall's share of the run. They may be off
+    /// by a share of the value, and by a time besides.
+    pub(crate) fn check(
+        self,
+        latency: &Histogram,
+        percents: &[f64],
+        (share, besides_ns): (f64, u64),
+        of: &str,
+    ) {
         for &percent in percents {
             let expected_ns = self.latency_ns(percent, latency.count());
             assert!(expected_ns > 0, "p{percent} is not within the stall: {self:?}");
             let found_ns = latency.percentile_ns(percent);
-            let error = found_ns as f64 / expected_ns as f64 - 1.0;
+            let allowed_ns = (share * expected_ns as f64) as u64 + besides_ns;
             assert!(
-                error.abs() <= tolerance,
-                "{of}: p{percent} is {found_ns} ns, not {expected_ns} ns ({:+.3} %)",
-                100.0 * error
+                found_ns.abs_diff(expected_ns) <= allowed_ns,
+                "{of}: p{percent} is {found_ns} ns, not {expected_ns} ns, and may be off by \
+                 {allowed_ns} ns"
             );
         }
     }

@@ -104,6 +104,13 @@ fn run(server: &Server, length: Duration, args: &[&str]) -> RunReport {
     report
 }
 
+/// How late the machine made what happened, by the program's own account and in a request's usual
+/// time: on a quiet one far below a millisecond.
+fn disturbance_ns(report: &RunReport) -> u64 {
+    let open_loop = report.open_loop.as_ref().expect("an open loop");
+    open_loop.own_lag.max_ns() + open_loop.service_time.percentile_ns(75.0)
+}
+
 fn service_time(report: &RunReport) -> &Histogram {
     &report.open_loop.as_ref().expect("an open loop").service_time
 }
@@ -120,7 +127,7 @@ fn open_loop(connections: u64, schedule: &str) {
     assert_eq!(report.latency.count(), RATE * RUN.as_secs(), "{of}");
     let gap_ns = 1_000_000_000 / RATE;
     let stall = Stall { longest_ns: stalling.longest_ns(), gap_ns };
-    stall.check(&report.latency, &PERCENTS, 0.01, &of);
+    stall.check(&report.latency, &PERCENTS, (0.01, disturbance_ns(&report)), &of);
     let stall_ns = STALL.as_nanos() as u64;
     assert!(report.latency.percentile_ns(75.0) < stall_ns / 20, "{of}: before and after it");
     // What was under way in the stall, and no other: all of them only if there is a connection for
@@ -147,23 +154,19 @@ fn an_open_loop_tells_what_all_users_saw() {
     });
 }
 
-/// How far the correction may be from the truth. It stands and falls with a guess at the rate, and
-/// on a busy machine that of a closed loop may double from one second to the next: then p99 is wrong
-/// by 8 % of S, and p95, which is not looked at, by half.
-const CORRECTION_TOLERANCE: f64 = 0.10;
+/// How far the correction may be from the truth if it knows the interval at which requests were sent,
+/// which it does only afterwards. Latencies that are long for other reasons are "corrected" as well,
+/// so that p95 is off by more on a busy machine.
+const CORRECTION_TOLERANCE: f64 = 0.05;
+/// What it is told beforehand.
+const GUESSED_INTERVAL_US: u64 = 1_000;
 
 #[test]
 fn a_closed_loop_hides_the_stall_and_the_correction_guesses_it() {
     let _alone = alone();
-    let connections = CONNECTIONS.to_string();
-    let closed = ["-c", &connections];
-    // At which interval a connection sends while nothing is the matter: the guess.
-    let calm = run(&Server::answering(HELLO), Duration::from_secs(1), &closed);
-    let interval_us = (CONNECTIONS as f64 * 1e6 / calm.requests_per_sec()).round();
-
     let stalling = Stalling::start(CLOSED_BEFORE, CLOSED_STALL);
-    let interval = format!("{interval_us}us");
-    let args = [&closed[..], &["--expected-interval", &interval]].concat();
+    let (connections, guess) = (CONNECTIONS.to_string(), format!("{GUESSED_INTERVAL_US}us"));
+    let args = ["-c", &connections, "--expected-interval", &guess];
     let report = run(&stalling.server, CLOSED_RUN, &args);
     let stall_ns = CLOSED_STALL.as_nanos() as u64;
     let (latency, longest_ns) = (&report.latency, stalling.longest_ns());
@@ -173,11 +176,16 @@ fn a_closed_loop_hides_the_stall_and_the_correction_guesses_it() {
     // The truth is S - 0.01 * D, 380 ms.
     assert!(p99_ns < stall_ns / 20, "p99 is {p99_ns} ns, and was to be far too small");
 
-    let corrected = &report.corrected.as_ref().expect("it was asked for").latency;
-    let run_ns = CLOSED_RUN.as_nanos() as f64;
+    let guessed = &report.corrected.as_ref().expect("it was asked for").latency;
+    let by_guess = latency.corrected(GUESSED_INTERVAL_US * 1_000);
+    let run_ns = CLOSED_RUN.as_nanos() as u64;
+    let interval_ns = (run_ns - longest_ns) * CONNECTIONS / latency.count();
+    let by_fact = latency.corrected(interval_ns);
+    assert!(guessed.percentile_ns(99.0) > p99_ns, "better than nothing");
     for percent in [99.0, 99.9, 100.0] {
-        let law_ns = longest_ns as f64 - (1.0 - percent / 100.0) * run_ns;
-        let error = corrected.percentile_ns(percent) as f64 / law_ns - 1.0;
+        assert_eq!(guessed.percentile_ns(percent), by_guess.percentile_ns(percent));
+        let law_ns = longest_ns as f64 - (1.0 - percent / 100.0) * run_ns as f64;
+        let error = by_fact.percentile_ns(percent) as f64 / law_ns - 1.0;
         assert!(error.abs() <= CORRECTION_TOLERANCE, "p{percent}: {:+.2} %", 100.0 * error);
     }
 }
