@@ -4,9 +4,11 @@
 #   seconds  the length of a run
 #   again    the arm that is the same as the first: its differences are the noise (may be empty)
 #   verdict  1 to say for each shape whether the first arm needs the least CPU
+#   whose    whose CPU is told: "server" (also if it is empty), or "load" where load generators are compared
 
 BEGIN {
     FS = ","
+    if (whose == "") whose = "server"
     arm_count = split(arms, arm_names, ";") - 1
 }
 
@@ -26,7 +28,7 @@ NR == 1 {
     key = shape SUBSEP $column["arm"] SUBSEP round
     runs[key] = 1
     metric["rps", key] = $column["requests_per_sec"]
-    metric["cpu", key] = $column["server_cpu_us"] / $column["requests"]
+    metric["cpu", key] = $column[whose "_cpu_us"] / $column["requests"]
     metric["p50", key] = $column["p50_us"]
     metric["p99", key] = $column["p99_us"]
     metric["busy", key] = 100 * $column["load_cpu_us"] / (1000 * $column["load_wall_ms"])
@@ -103,8 +105,8 @@ function median() {
 
 function print_shape(shape,    a, arm) {
     printf "## %s\n\n", shape_name(shape)
-    printf "| | requests/s | server CPU us/request | CPU: difference, us | CPU: ratio | requests/s: ratio | p50 us | p99 us | load's core busy |%s\n", \
-        again == "" ? "" : " beside the noise |"
+    printf "| | requests/s | %s CPU us/request | CPU: difference, us | CPU: ratio | requests/s: ratio | p50 us | p99 us | load's core busy |%s\n", \
+        whose, again == "" ? "" : " beside the noise |"
     printf "|---|---|---|---|---|---|---|---|---|%s\n", again == "" ? "" : "---|"
     if (again != "") {
         collect_pairs("difference", "cpu", shape, again)
@@ -192,9 +194,20 @@ function print_doubts() {
         runs_disturbed, foreign_max, seconds
     printf "- The hypervisor took more than 1 %% of one core during %d runs.\n", runs_stolen
     if (rounds < 5) printf "- Only %d rounds: too few for the spread to mean much.\n", rounds
+    if (whose == "load") print_doubts_of_loads()
+    else print_doubts_of_servers()
+    print "  divided by completed requests: opening and closing connections is in it."
+    print "- Latencies are closed-loop: they grow with the number of connections by definition."
+}
+
+function print_doubts_of_servers() {
     print "- Where the load's core is busy to 95 % and more, requests/s tell about the load generator as much as about the"
     print "  server, which waits for it; CPU per request still compares."
     print "- CPU is scheduler run time of all threads of the server, from before a run to when its connections are closed,"
-    print "  divided by completed requests: opening and closing connections is in it."
-    print "- Latencies are closed-loop: they grow with the number of connections by definition."
+}
+
+function print_doubts_of_loads() {
+    print "- Where the load's core is not busy, the server was the limit, and requests/s are the server's; CPU per request"
+    print "  still compares."
+    print "- CPU is scheduler run time of the load generator from its start to its exit, to 1 ms,"
 }
