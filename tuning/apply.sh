@@ -37,7 +37,8 @@ PROFILE is a folder under tuning/profiles/, or any folder by a path with a slash
   --runtime      the running kernel's settings only; gone after a boot (the default)
   --persistent   those, and files in /etc so that they come back, and limits of login sessions
   --dry-run      print the exact changes and make none
-  --skip PART    leave out sysctl, sys, limits or pam
+  --skip PART    leave out sysctl, sys, limits or pam; or host: all kernel settings that are not
+                 private to a network namespace
   --root DIR     everything below DIR: DIR/etc, DIR/var, DIR/proc/sys, DIR/sys
   --state DIR    where the originals are kept (default: /var/lib/ringbench/tuning)
 
@@ -79,17 +80,12 @@ dry_run() {
     say "# profile $PROFILE_NAME, $MODE: what would change (nothing was)"
     while IFS=$TAB read -r dry_need dry_path dry_name dry_want; do
         [ -n "$dry_need" ] || continue
-        value_read "$dry_path"
-        case $? in
-            1) report absent "$dry_name" "$dry_need" ;;
-            2) report refused "$dry_name" "$ERRNO" ;;
-            *)
-                if [ "=$VALUE" = "$dry_want" ]; then
-                    report unchanged "$dry_name = $VALUE"
-                else
-                    printf -- '-%s = %s\n+%s = %s\n' "$dry_name" "$VALUE" "$dry_name" "${dry_want#=}"
-                fi
-                ;;
+        setting_state "$dry_path" "$dry_want"
+        case $SETTING in
+            absent) report absent "$dry_name" "$dry_need" ;;
+            refused) report refused "$dry_name" "$ERRNO" ;;
+            same) report unchanged "$dry_name = $VALUE" ;;
+            differs) printf -- '-%s = %s\n+%s = %s\n' "$dry_name" "$VALUE" "$dry_name" "$WANTED" ;;
         esac
     done <<END
 $PLAN
@@ -107,8 +103,9 @@ dry_run_file() {
         report "$FILE_STATE" "$1" "$FILE_WHY"
         return
     fi
-    file_lines "$1"
     say "@@ $ROOT$1"
+    [ -e "$ROOT$1" ] || [ "$1" = "$LIMITS_FILE" ] || say "+$MADE_BY"
+    file_lines "$1"
     while IFS= read -r dry_line; do
         [ -z "$dry_line" ] || say "+$dry_line"
     done <<END
@@ -122,17 +119,14 @@ without_root() {
     root_missing=0
     while IFS=$TAB read -r root_need root_path root_name root_want; do
         [ -n "$root_need" ] || continue
-        value_read "$root_path"
-        case $? in
-            1) report absent "$root_name" "$root_need" ;;
-            2) report refused "$root_name" "$ERRNO" ;;
-            *)
-                if [ "=$VALUE" = "$root_want" ]; then
-                    report unchanged "$root_name = $VALUE" 'holds already'
-                else
-                    report 'needs root' "$root_name = ${root_want#=}" "is $VALUE"
-                    root_missing=$((root_missing + 1))
-                fi
+        setting_state "$root_path" "$root_want"
+        case $SETTING in
+            absent) report absent "$root_name" "$root_need" ;;
+            refused) report refused "$root_name" "$ERRNO" ;;
+            same) report unchanged "$root_name = $VALUE" 'holds already' ;;
+            differs)
+                report 'needs root' "$root_name = $WANTED" "is $VALUE"
+                root_missing=$((root_missing + 1))
                 ;;
         esac
     done <<END
@@ -150,6 +144,11 @@ END
 
 # What a profile has beside that which this run sets.
 report_not_set() {
+    while IFS= read -r boot_line; do
+        [ -z "$boot_line" ] || report 'not set' "$boot_line" 'a setting of the whole host, and those are skipped'
+    done <<END
+$LEFT_OUT
+END
     [ "$MODE" = persistent ] || [ -z "$LIMITS$PAM" ] ||
         report 'not set' 'limits of login sessions' 'only with --persistent'
     while IFS= read -r boot_line; do

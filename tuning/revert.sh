@@ -87,14 +87,13 @@ revert_all() {
         case $revert_kind in
             value) revert_value "$revert_path" "$revert_rest" ;;
             file) revert_file "$revert_path" "$revert_rest" ;;
-            dir) [ -n "$DRY_RUN" ] || rmdir "$ROOT$revert_path" 2>/dev/null || : ;;
         esac
     done <<END
 $REVERSED
 END
 }
 
-# Folders are journaled after their files, so they come first on the way back: a second look.
+# Folders that we made go last, when their files are gone.
 revert_end() {
     [ -z "$DRY_RUN" ] || exit "$EXIT_OK"
     while IFS=$TAB read -r revert_kind revert_path _; do

@@ -59,19 +59,14 @@ main() {
 status_values() {
     while IFS=$TAB read -r status_need status_path status_name status_want; do
         [ -n "$status_need" ] || continue
-        normalise_value "$status_path" "${status_want#=}"
-        status_want=$WORDS
-        value_read "$status_path"
-        case $? in
-            1) status_missing absent "$status_need" ;;
-            2) status_missing refused "$ERRNO" ;;
-            *)
-                if [ "$VALUE" = "$status_want" ]; then
-                    report holds "$status_name = $VALUE"
-                else
-                    DIFFERS=yes
-                    report differs "$status_name = $VALUE" "the profile says $status_want"
-                fi
+        setting_state "$status_path" "$status_want"
+        case $SETTING in
+            absent) status_missing absent "$status_need" ;;
+            refused) status_missing refused "$ERRNO" ;;
+            same) report holds "$status_name = $VALUE" ;;
+            differs)
+                DIFFERS=yes
+                report differs "$status_name = $VALUE" "the profile says $WANTED"
                 ;;
         esac
     done <<END

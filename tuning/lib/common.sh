@@ -134,8 +134,8 @@ parse_valued() {
         --skip)
             case " $ACCEPT " in *' --skip '*) ;; *) die "$EXIT_USAGE" "unknown option '--skip' (--help lists all)" ;; esac
             case $2 in
-                sysctl | sys | limits | pam) SKIP="$SKIP $2 " ;;
-                *) die "$EXIT_USAGE" "--skip: '$2' is none of sysctl, sys, limits, pam" ;;
+                sysctl | sys | limits | pam | host) SKIP="$SKIP $2 " ;;
+                *) die "$EXIT_USAGE" "--skip: '$2' is none of sysctl, sys, limits, pam, host" ;;
             esac
             ;;
     esac

@@ -6,6 +6,7 @@ SYSCTL_FILE=/etc/sysctl.d/90-ringbench.conf
 TMPFILES_FILE=/etc/tmpfiles.d/90-ringbench.conf
 LIMITS_FILE=/etc/security/limits.conf
 PAM_FILES='/etc/pam.d/common-session /etc/pam.d/common-session-noninteractive'
+MADE_BY='# Made by tuning/apply.sh of Ringbench; tuning/revert.sh removes it.'
 
 block_begin() { printf '# >>> ringbench tuning: %s (tuning/revert.sh removes this block)' "$1"; }
 block_end() { printf '# <<< ringbench tuning: %s' "$1"; }
@@ -113,7 +114,7 @@ file_wanted() {
     if [ -e "$ROOT$1" ]; then
         strip_block "$ROOT$1" "$PROFILE_NAME" || return 1
     elif [ "$1" != "$LIMITS_FILE" ]; then
-        printf '# Made by tuning/apply.sh of Ringbench; tuning/revert.sh removes it.\n' || return 1
+        printf '%s\n' "$MADE_BY" || return 1
     fi
     printf '%s\n%s%s\n' "$(block_begin "$PROFILE_NAME")" "$wanted_lines" "$(block_end "$PROFILE_NAME")"
 }

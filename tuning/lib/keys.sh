@@ -8,7 +8,9 @@ key_scope() {
         /proc/sys/net/core/somaxconn | /proc/sys/net/core/optmem_max | /proc/sys/net/core/txrehash) SCOPE=namespace ;;
         /proc/sys/net/core/*) SCOPE=host ;;
         /proc/sys/net/ipv4/tcp_mem | /proc/sys/net/ipv4/udp_mem | /proc/sys/net/ipv4/tcp_max_orphans) SCOPE=host ;;
-        /proc/sys/net/* | /sys/class/net/*) SCOPE=namespace ;;
+        /proc/sys/net/netfilter/nf_conntrack_max | /proc/sys/net/netfilter/nf_conntrack_buckets) SCOPE=host ;;
+        # /sys shows the interfaces of the namespace in which it was mounted, not of the one we are in.
+        /proc/sys/net/*) SCOPE=namespace ;;
         *) SCOPE=host ;;
     esac
 }

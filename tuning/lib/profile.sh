@@ -29,9 +29,9 @@ find_profile() {
 bad_line() { die "$EXIT_USAGE" "$1:$2: $3"; }
 
 # PLAN becomes one line per setting, in the profile's order: required|optional, path, name as written
-# and the value behind "=", with tabs between. ABSENT gets what matched no file.
+# and the value behind "=", with tabs between. LEFT_OUT becomes the names that --skip host leaves out.
 load_profile() {
-    PLAN=''
+    PLAN='' LEFT_OUT=''
     skipped sysctl || load_sysctl "$PROFILE_DIR/sysctl.conf"
     skipped sys || load_sys "$PROFILE_DIR/sys.conf"
     LIMITS='' PAM='' CMDLINE=''
@@ -39,7 +39,7 @@ load_profile() {
     skipped pam || load_lines "$PROFILE_DIR/pam.conf" && PAM=$LINES_FOUND
     load_lines "$PROFILE_DIR/cmdline.conf" && CMDLINE=$LINES_FOUND
     check_limits_lines
-    [ -n "$PLAN$LIMITS$PAM$CMDLINE" ] || die "$EXIT_USAGE" "profile '$PROFILE_NAME' sets nothing: $PROFILE_DIR/"
+    [ -n "$PLAN$LEFT_OUT$LIMITS$PAM$CMDLINE" ] || die "$EXIT_USAGE" "profile '$PROFILE_NAME' sets nothing: $PROFILE_DIR/"
 }
 
 # add_setting FILE LINE-NUMBER NEED PATH NAME VALUE. A pattern stands for all that it matches now.
@@ -52,6 +52,11 @@ add_setting() {
         setting_path=${setting_file#"$ROOT"}
         setting_name=$5
         case $4 in *[*?]*) [ ! -e "$setting_file" ] || setting_name=$setting_path ;; esac
+        key_scope "$setting_path"
+        if [ "$SCOPE" = host ] && skipped host; then
+            LEFT_OUT=$LEFT_OUT$setting_name$NEWLINE
+            continue
+        fi
         forget_setting "$setting_path"
         PLAN="$PLAN$3$TAB$setting_path$TAB$setting_name$TAB=$WORDS$NEWLINE"
     done

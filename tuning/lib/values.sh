@@ -41,6 +41,21 @@ value_read() {
     VALUE=$WORDS
 }
 
+# setting_state PATH =WANTED: SETTING becomes absent, refused (ERRNO), same or differs; VALUE and WANTED
+# are in one spelling.
+setting_state() {
+    value_read "$1"
+    case $? in
+        1) SETTING=absent ;;
+        2) SETTING=refused ;;
+        *)
+            normalise_value "$1" "${2#=}"
+            WANTED=$WORDS
+            if [ "$VALUE" = "$WANTED" ]; then SETTING=same; else SETTING=differs; fi
+            ;;
+    esac
+}
+
 # value_write PATH VALUE: writes, reads back and compares. Returns 1 with the reason in ERRNO. tee, not
 # a redirection: dash calls every failed write "I/O error", and sysctl calls a read-only mount a
 # missing permission.
