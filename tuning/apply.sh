@@ -110,7 +110,7 @@ dry_run_file() {
         [ -z "$dry_line" ] || say "+$dry_line"
     done <<END
 $(block_begin "$PROFILE_NAME")
-$LINES_FOUND$(block_end "$PROFILE_NAME")
+$FILE_LINES$(block_end "$PROFILE_NAME")
 END
 }
 

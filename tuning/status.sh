@@ -109,7 +109,7 @@ END
 status_block() {
     file_lines "$1"
     case $(cat "$ROOT$1") in
-        *"$(block_begin "$PROFILE_NAME")$NEWLINE$LINES_FOUND$(block_end "$PROFILE_NAME")"*) return 0 ;;
+        *"$(block_begin "$PROFILE_NAME")$NEWLINE$FILE_LINES$(block_end "$PROFILE_NAME")"*) return 0 ;;
         *) return 1 ;;
     esac
 }

@@ -40,30 +40,19 @@ file_key() { FILE_KEY=$STATE/files/$(printf '%s' "${1#/}" | tr / _); }
 # files_plan: FILES becomes one line for each file that the profile edits.
 files_plan() {
     FILES=''
-    ! load_files_lines sysctl || FILES=$FILES$SYSCTL_FILE$NEWLINE
-    ! load_files_lines sys || FILES=$FILES$TMPFILES_FILE$NEWLINE
+    [ -z "$SYSCTL_LINES" ] || FILES=$FILES$SYSCTL_FILE$NEWLINE
+    [ -z "$SYS_LINES" ] || FILES=$FILES$TMPFILES_FILE$NEWLINE
     [ -z "$LIMITS" ] || FILES=$FILES$LIMITS_FILE$NEWLINE
     [ -z "$PAM" ] || for files_each in $PAM_FILES; do FILES=$FILES$files_each$NEWLINE; done
 }
 
-load_files_lines() { ! skipped "$1" && load_lines "$PROFILE_DIR/$1.conf"; }
-
-# LINES_FOUND becomes what the profile puts into the file.
+# FILE_LINES becomes what the profile puts into the file.
 file_lines() {
     case $1 in
-        "$SYSCTL_FILE") load_files_lines sysctl ;;
-        "$TMPFILES_FILE")
-            load_files_lines sys
-            all_cpus_mask
-            while :; do
-                case $LINES_FOUND in
-                    *@ALL_CPUS@*) LINES_FOUND=${LINES_FOUND%%@ALL_CPUS@*}$MASK${LINES_FOUND#*@ALL_CPUS@} ;;
-                    *) break ;;
-                esac
-            done
-            ;;
-        "$LIMITS_FILE") LINES_FOUND=$LIMITS ;;
-        *) LINES_FOUND=$PAM ;;
+        "$SYSCTL_FILE") FILE_LINES=$SYSCTL_LINES ;;
+        "$TMPFILES_FILE") FILE_LINES=$SYS_LINES ;;
+        "$LIMITS_FILE") FILE_LINES=$LIMITS ;;
+        *) FILE_LINES=$PAM ;;
     esac
 }
 
@@ -110,13 +99,12 @@ END
 # Writes what the file should be to stdout.
 file_wanted() {
     file_lines "$1"
-    wanted_lines=$LINES_FOUND
     if [ -e "$ROOT$1" ]; then
         strip_block "$ROOT$1" "$PROFILE_NAME" || return 1
     elif [ "$1" != "$LIMITS_FILE" ]; then
         printf '%s\n' "$MADE_BY" || return 1
     fi
-    printf '%s\n%s%s\n' "$(block_begin "$PROFILE_NAME")" "$wanted_lines" "$(block_end "$PROFILE_NAME")"
+    printf '%s\n%s%s\n' "$(block_begin "$PROFILE_NAME")" "$FILE_LINES" "$(block_end "$PROFILE_NAME")"
 }
 
 # Renders the new contents, keeps the old and enters both into the journal; the journal is saved by

@@ -30,8 +30,9 @@ bad_line() { die "$EXIT_USAGE" "$1:$2: $3"; }
 
 # PLAN becomes one line per setting, in the profile's order: required|optional, path, name as written
 # and the value behind "=", with tabs between. LEFT_OUT becomes the names that --skip host leaves out.
+# SYSCTL_LINES and SYS_LINES, LIMITS, PAM and CMDLINE are what goes into files, without comments.
 load_profile() {
-    PLAN='' LEFT_OUT=''
+    PLAN='' LEFT_OUT='' SYSCTL_LINES='' SYS_LINES=''
     skipped sysctl || load_sysctl "$PROFILE_DIR/sysctl.conf"
     skipped sys || load_sys "$PROFILE_DIR/sys.conf"
     LIMITS='' PAM='' CMDLINE=''
@@ -43,20 +44,21 @@ load_profile() {
 }
 
 # add_setting FILE LINE-NUMBER NEED PATH NAME VALUE. A pattern stands for all that it matches now.
+# Returns 1 where the setting is left out.
 add_setting() {
     case $4 in
         *[!A-Za-z0-9/._:*?@-]* | */../* | */..) bad_line "$1" "$2" "'$5' is not the name of a setting" ;;
     esac
+    key_scope "$4"
+    if [ "$SCOPE" = host ] && skipped host; then
+        LEFT_OUT=$LEFT_OUT$5$NEWLINE
+        return 1
+    fi
     normalise "$6"
     for setting_file in "$ROOT"$4; do
         setting_path=${setting_file#"$ROOT"}
         setting_name=$5
         case $4 in *[*?]*) [ ! -e "$setting_file" ] || setting_name=$setting_path ;; esac
-        key_scope "$setting_path"
-        if [ "$SCOPE" = host ] && skipped host; then
-            LEFT_OUT=$LEFT_OUT$setting_name$NEWLINE
-            continue
-        fi
         forget_setting "$setting_path"
         PLAN="$PLAN$3$TAB$setting_path$TAB$setting_name$TAB=$WORDS$NEWLINE"
     done
@@ -89,7 +91,8 @@ load_sysctl() {
         normalise "${WORDS%%=*}"
         sysctl_name=$WORDS
         sysctl_path "$sysctl_name"
-        add_setting "$1" "$sysctl_number" "$sysctl_need" "/proc/sys/$SYSCTL_PATH" "$sysctl_name" "$sysctl_value"
+        add_setting "$1" "$sysctl_number" "$sysctl_need" "/proc/sys/$SYSCTL_PATH" "$sysctl_name" "$sysctl_value" &&
+            SYSCTL_LINES=$SYSCTL_LINES$sysctl_line$NEWLINE
     done <"$1"
 }
 
@@ -123,7 +126,8 @@ load_sys() {
                 sys_value=$MASK
                 ;;
         esac
-        add_setting "$1" "$sys_number" "$sys_need" "$sys_path" "$sys_path" "$sys_value"
+        add_setting "$1" "$sys_number" "$sys_need" "$sys_path" "$sys_path" "$sys_value" &&
+            SYS_LINES="$SYS_LINES$sys_type $sys_path - - - - $sys_value$NEWLINE"
     done <"$1"
 }
 
