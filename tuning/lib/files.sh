@@ -203,9 +203,13 @@ file_write() {
     fi
 }
 
-# Back to what it was before this run.
+# Back to what it was before this run. A file that is so already needs no room on the disk.
 file_undo() {
     file_key "$1"
+    if [ -e "$FILE_KEY.before" ] && hash_of "$FILE_KEY.before" && undo_hash=$HASH &&
+        [ -e "$ROOT$1" ] && hash_of "$ROOT$1" && [ "$HASH" = "$undo_hash" ]; then
+        return 0
+    fi
     if [ -e "$FILE_KEY.before" ]; then
         file_replace "$1" "$FILE_KEY.before" "$FILE_KEY.before"
     else
