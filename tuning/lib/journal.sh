@@ -132,11 +132,12 @@ name_of() {
     esac
 }
 
-# Removes the state, journal last, so that a kill in between leaves something to replay. Folders that
-# are still in use stay.
+# Removes the state when all is as before. The journal goes first: without its copies it would ask for
+# what is not there, while copies without a journal are only swept up. Folders in use stay.
 state_remove() {
+    rm -f "$STATE/journal"
+    rm -f "$STATE/journal.new"
     rm -rf "$STATE/files"
-    rm -f "$STATE/journal.new" "$STATE/journal"
     lock_release
     rmdir "$STATE" 2>/dev/null || return 0
     case $STATE in */ringbench/tuning) rmdir "${STATE%/tuning}" 2>/dev/null || : ;; esac
