@@ -21,5 +21,4 @@ mod law;
 mod real;
 #[path = "omission/simulated.rs"]
 mod simulated;
-#[allow(dead_code, reason = "other tests use the rest of it")]
 mod support;

@@ -2,7 +2,6 @@
 //! beside each other, line by line and field by field. Where ringload differs on purpose, the test
 //! says how, and docs/from-wrk.md why.
 
-#[allow(dead_code, reason = "other tests use the rest of it")]
 mod support;
 
 use std::env;
