@@ -289,7 +289,8 @@ fn a_hung_server_makes_timeouts() {
     assert_eq!(number(&report, "/requests"), 0);
     // Four at a time, every 200 ms and a little.
     let timeouts = number(&report, "/errors/timeout");
-    assert!((8..=16).contains(&timeouts), "{timeouts}");
+    let most = 4 * (number(&report, "/duration_us") / 200_000);
+    assert!((8..=most).contains(&timeouts), "{timeouts} of {most}");
     let message = format!("ringload: {} gave no response in 200ms\n", server.address);
     assert_eq!(ran.stderr, message);
 }
@@ -461,7 +462,9 @@ fn intervals_are_told_one_per_line() {
         .filter(told)
         .map(|line| serde_json::from_str(line).expect("JSON"))
         .collect();
-    assert!((1..=5).contains(&lines.len()), "{ran:?}");
+    // A machine that is busy may end the run late.
+    let most = number(&report, "/duration_us") / 100_000;
+    assert!((1..=most).contains(&(lines.len() as u64)), "{ran:?}");
     let requests: u64 = lines.iter().map(|line| number(line, "/requests")).sum();
     let total = number(&report, "/requests");
     assert!(requests > 0 && requests <= total, "{requests} of {total}");
