@@ -124,10 +124,7 @@ fn open_loop(connections: u64, schedule: &str) {
     let args = ["-R", &rate, "-c", &c, "--schedule", schedule];
     let report = run(&stalling.server, RUN, &args);
     let of = args.join(" ");
-    let open = report.open_loop.as_ref().expect("an open loop");
-    // On a busy machine the last answers may come too late.
-    let known = report.latency.count() + report.unanswered.count + open.unsent;
-    assert_eq!((known, open.due), (RATE * RUN.as_secs(), known), "{of}");
+    assert_eq!(report.latency.count(), RATE * RUN.as_secs(), "{of}");
     let gap_ns = 1_000_000_000 / RATE;
     let stall = Stall { longest_ns: stalling.longest_ns(), gap_ns };
     stall.check(&report.latency, &PERCENTS, (0.01, disturbance_ns(&report)), &of);
