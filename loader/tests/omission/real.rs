@@ -100,7 +100,6 @@ fn run(server: &Server, length: Duration, args: &[&str]) -> RunReport {
     let ran = ringload_json(&[&fixed, args].concat());
     assert_eq!(ran.code, Some(0), "{ran:?}");
     let report = json::read(&ran.stdout).unwrap_or_else(|error| panic!("{error}: {ran:?}"));
-    assert_eq!(report.counters.errors.total(), 0, "{ran:?}");
     report
 }
 
@@ -111,6 +110,13 @@ fn disturbance_ns(report: &RunReport) -> u64 {
     open_loop.own_lag.max_ns() + open_loop.service_time.percentile_ns(75.0)
 }
 
+/// A machine that did not let the program run for a tenth of a stall has had a stall of its own.
+fn is_disturbed(report: &RunReport) -> bool {
+    let open_loop = report.open_loop.as_ref().expect("an open loop");
+    let is_late = open_loop.own_lag.max_ns() > STALL.as_nanos() as u64 / 10;
+    is_late || open_loop.unsent > 0 || report.counters.errors.total() > 0
+}
+
 fn service_time(report: &RunReport) -> &Histogram {
     &report.open_loop.as_ref().expect("an open loop").service_time
 }
@@ -118,27 +124,38 @@ fn service_time(report: &RunReport) -> &Histogram {
 /// Percentiles that have to be within 1 % of the law.
 const PERCENTS: [f64; 5] = [90.0, 95.0, 99.0, 99.9, 100.0];
 
+/// Runs that the machine has disturbed tell nothing of the program, and are done again so often.
+const ATTEMPTS: u32 = 4;
+
 fn open_loop(connections: u64, schedule: &str) {
-    let stalling = Stalling::start(BEFORE, STALL);
     let (rate, c) = (RATE.to_string(), connections.to_string());
     let args = ["-R", &rate, "-c", &c, "--schedule", schedule];
-    let report = run(&stalling.server, RUN, &args);
-    let of = args.join(" ");
+    let attempt = || {
+        let stalling = Stalling::start(BEFORE, STALL);
+        let report = run(&stalling.server, RUN, &args);
+        (!is_disturbed(&report)).then_some((report, stalling.longest_ns()))
+    };
+    let found = (0..ATTEMPTS).find_map(|_| attempt());
+    let (report, longest_ns) = found.unwrap_or_else(|| panic!("disturbed each time: {args:?}"));
+    check(&report, longest_ns, connections, &args.join(" "));
+}
+
+fn check(report: &RunReport, longest_ns: u64, connections: u64, of: &str) {
     assert_eq!(report.latency.count(), RATE * RUN.as_secs(), "{of}");
     let gap_ns = 1_000_000_000 / RATE;
-    let stall = Stall { longest_ns: stalling.longest_ns(), gap_ns };
-    stall.check(&report.latency, &PERCENTS, (0.01, disturbance_ns(&report)), &of);
+    let stall = Stall { longest_ns, gap_ns };
+    stall.check(&report.latency, &PERCENTS, (0.01, disturbance_ns(report)), of);
     let stall_ns = STALL.as_nanos() as u64;
     assert!(report.latency.percentile_ns(75.0) < stall_ns / 20, "{of}: before and after it");
-    // What was under way in the stall, and no other: all of them only if there is a connection for
-    // each. The last came so late that it hardly waited.
-    let held = connections.min(RATE * STALL.as_secs());
-    let long_ns = stall_ns.saturating_sub((held + 1) * gap_ns).max(gap_ns);
-    let found = service_time(&report).count_above(long_ns);
+    // What was under way in the stall, and no other: all of it only if there is a connection for
+    // each request. Those that came in the stall's end are not told from others.
+    let long_ns = stall_ns.saturating_sub((connections + 1) * gap_ns).max(stall_ns / 5);
+    let held = connections.min((stall_ns - long_ns) / gap_ns);
+    let found = service_time(report).count_above(long_ns);
     assert!(found.abs_diff(held) <= 1, "{of}: {found} service times of {held}");
     if connections == CONNECTIONS {
         // The truth is 750 ms.
-        let p95_ns = service_time(&report).percentile_ns(95.0);
+        let p95_ns = service_time(report).percentile_ns(95.0);
         assert!(p95_ns < stall_ns / 20, "{of}: what a closed loop would say, {p95_ns} ns");
     }
 }
@@ -168,6 +185,7 @@ fn a_closed_loop_hides_the_stall_and_the_correction_guesses_it() {
     let (connections, guess) = (CONNECTIONS.to_string(), format!("{GUESSED_INTERVAL_US}us"));
     let args = ["-c", &connections, "--expected-interval", &guess];
     let report = run(&stalling.server, CLOSED_RUN, &args);
+    assert_eq!(report.counters.errors.total(), 0, "{:?}", report.counters);
     let stall_ns = CLOSED_STALL.as_nanos() as u64;
     let (latency, longest_ns) = (&report.latency, stalling.longest_ns());
     assert_eq!(latency.count_above(stall_ns * 9 / 10), CONNECTIONS, "one for each connection");
