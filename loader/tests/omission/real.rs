@@ -197,7 +197,7 @@ fn a_closed_loop_hides_the_stall_and_the_correction_guesses_it() {
     assert_eq!(report.counters.errors.total(), 0, "{:?}", report.counters);
     let stall_ns = CLOSED_STALL.as_nanos() as u64;
     let (latency, longest_ns) = (&report.latency, stalling.longest_ns());
-    assert_eq!(latency.count_above(stall_ns * 9 / 10), CONNECTIONS, "one for each connection");
+    assert_eq!(latency.count_above(stall_ns / 2), CONNECTIONS, "one for each connection");
     assert!(latency.max_ns().abs_diff(longest_ns) < longest_ns / 20, "{}", latency.max_ns());
     let p99_ns = latency.percentile_ns(99.0);
     // The truth is S - 0.01 * D, 380 ms.
