@@ -99,8 +99,7 @@ fn run(server: &Server, length: Duration, args: &[&str]) -> RunReport {
     let fixed = ["-t", "1", "-d", &length, "--no-observe", &url];
     let ran = ringload_json(&[&fixed, args].concat());
     assert_eq!(ran.code, Some(0), "{ran:?}");
-    let report = json::read(&ran.stdout).unwrap_or_else(|error| panic!("{error}: {ran:?}"));
-    report
+    json::read(&ran.stdout).unwrap_or_else(|error| panic!("{error}: {ran:?}"))
 }
 
 /// How late the machine made what happened, by the program's own account and in a request's usual
