@@ -86,10 +86,11 @@ start_arm() {
     start_ringserve_arm
 }
 
-# In place of that of rounds.sh, which is ringload only. wrk knows no part of a second.
+# In place of that of rounds.sh, which is ringload only. wrk knows no part of a second, and needs more
+# than one before the first of many thousand connections has brought an answer.
 load_shape() {
     local seconds=${1%s}
-    [[ $1 != *ms ]] || seconds=1
+    [[ $1 != *ms ]] || seconds=$((1 + $2 / 5000))
     load_command "$LOADER" "$seconds" "$2"
     run_load "$TMP/load.out" "$TMP/load.err" taskset -c "$LOAD_CORE" "${LOAD_COMMAND[@]}" "$SERVER_URL/" &&
         read_load_report "$TMP/load.out" && ((REPORT[requests] > 0))

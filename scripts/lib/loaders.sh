@@ -2,7 +2,7 @@
 # shellcheck disable=SC2034,SC2153,SC2154 # set here and read by the script that sources this, or the reverse
 # The load generators of compare-loaders.sh. To be sourced after lib.sh and rounds.sh.
 
-OHA_VERSION=1.9.0
+OHA_VERSION=1.15.0
 ALL_LOADERS=(wrk wrk-again ringload wrk-lua ringload-lua oha)
 
 # What both make their requests with, one after the other, each another one.

@@ -329,8 +329,10 @@ impl Load {
         }
     }
 
-    /// At the end: what was due and has not left.
+    /// At the end: what was due and has not left. A shard that wakes up late finds the schedule gone
+    /// on beyond the end of the run; that is none of it.
     pub(super) fn take_stock(&mut self, now_ns: u64) {
+        let now_ns = self.shared.clock.end_ns().map_or(now_ns, |end_ns| end_ns.min(now_ns));
         let left = self.budget.left();
         if let (Some(open_loop), Some(tally)) = (&mut self.open_loop, &mut self.tally.open_loop) {
             open_loop.take_stock(now_ns, left, tally);

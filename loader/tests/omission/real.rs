@@ -99,9 +99,7 @@ fn run(server: &Server, length: Duration, args: &[&str]) -> RunReport {
     let fixed = ["-t", "1", "-d", &length, "--no-observe", &url];
     let ran = ringload_json(&[&fixed, args].concat());
     assert_eq!(ran.code, Some(0), "{ran:?}");
-    let report = json::read(&ran.stdout).unwrap_or_else(|error| panic!("{error}: {ran:?}"));
-    assert_eq!(report.counters.errors.total(), 0, "{ran:?}");
-    report
+    json::read(&ran.stdout).unwrap_or_else(|error| panic!("{error}: {ran:?}"))
 }
 
 /// How late the machine made what happened, by the program's own account and in a request's usual
@@ -111,6 +109,13 @@ fn disturbance_ns(report: &RunReport) -> u64 {
     open_loop.own_lag.max_ns() + open_loop.service_time.percentile_ns(75.0)
 }
 
+/// Whether the machine did not let the program run when it wanted to: it says so itself.
+fn is_disturbed(report: &RunReport) -> bool {
+    let open_loop = report.open_loop.as_ref().expect("an open loop");
+    let is_late = open_loop.own_lag.max_ns() > 1_000_000;
+    is_late || open_loop.unsent > 0 || report.counters.errors.total() > 0
+}
+
 fn service_time(report: &RunReport) -> &Histogram {
     &report.open_loop.as_ref().expect("an open loop").service_time
 }
@@ -118,29 +123,49 @@ fn service_time(report: &RunReport) -> &Histogram {
 /// Percentiles that have to be within 1 % of the law.
 const PERCENTS: [f64; 5] = [90.0, 95.0, 99.0, 99.9, 100.0];
 
+/// What fails on a machine that is disturbed tells nothing of the program, and is done again so often.
+const ATTEMPTS: u32 = 4;
+
 fn open_loop(connections: u64, schedule: &str) {
-    let stalling = Stalling::start(BEFORE, STALL);
     let (rate, c) = (RATE.to_string(), connections.to_string());
     let args = ["-R", &rate, "-c", &c, "--schedule", schedule];
-    let report = run(&stalling.server, RUN, &args);
-    let of = args.join(" ");
-    assert_eq!(report.latency.count(), RATE * RUN.as_secs(), "{of}");
-    let gap_ns = 1_000_000_000 / RATE;
-    let stall = Stall { longest_ns: stalling.longest_ns(), gap_ns };
-    stall.check(&report.latency, &PERCENTS, (0.01, disturbance_ns(&report)), &of);
-    let stall_ns = STALL.as_nanos() as u64;
-    assert!(report.latency.percentile_ns(75.0) < stall_ns / 20, "{of}: before and after it");
-    // What was under way in the stall, and no other: all of them only if there is a connection for
-    // each. The last came so late that it hardly waited.
-    let held = connections.min(RATE * STALL.as_secs());
-    let long_ns = stall_ns.saturating_sub((held + 1) * gap_ns).max(gap_ns);
-    let found = service_time(&report).count_above(long_ns);
-    assert!(found.abs_diff(held) <= 1, "{of}: {found} service times of {held}");
-    if connections == CONNECTIONS {
-        // The truth is 750 ms.
-        let p95_ns = service_time(&report).percentile_ns(95.0);
-        assert!(p95_ns < stall_ns / 20, "{of}: what a closed loop would say, {p95_ns} ns");
+    for attempt in 1.. {
+        let stalling = Stalling::start(BEFORE, STALL);
+        let report = run(&stalling.server, RUN, &args);
+        match check(&report, stalling.longest_ns(), connections) {
+            Ok(()) => break,
+            Err(why) if attempt < ATTEMPTS && is_disturbed(&report) => {
+                eprintln!("again, as the machine was disturbed: {args:?}: {why}");
+            }
+            Err(why) => panic!("{args:?}: {why}"),
+        }
     }
+}
+
+fn check(report: &RunReport, longest_ns: u64, connections: u64) -> Result<(), String> {
+    must(report.counters.errors.total() == 0, || format!("{:?}", report.counters.errors))?;
+    let requests = report.latency.count();
+    must(requests == RATE * RUN.as_secs(), || format!("{requests} requests"))?;
+    let gap_ns = 1_000_000_000 / RATE;
+    let stall = Stall { longest_ns, gap_ns };
+    stall.check(&report.latency, &PERCENTS, (0.01, disturbance_ns(report)))?;
+    let stall_ns = STALL.as_nanos() as u64;
+    let p75_ns = report.latency.percentile_ns(75.0);
+    must(p75_ns < stall_ns / 20, || format!("p75 is of the stall: {p75_ns} ns"))?;
+    // What was under way in the stall, and no other: all of it only if there is a connection for
+    // each request. Those that came in the stall's end are not told from others.
+    let long_ns = stall_ns.saturating_sub((connections + 1) * gap_ns).max(stall_ns / 5);
+    let held = connections.min((stall_ns - long_ns) / gap_ns);
+    let found = service_time(report).count_above(long_ns);
+    must(found.abs_diff(held) <= 1, || format!("{found} service times of {held}"))?;
+    // For some connections that is what a closed loop would say; the truth is 750 ms.
+    let p95_ns = service_time(report).percentile_ns(95.0);
+    let tells_nothing = p95_ns < stall_ns / 20;
+    must(tells_nothing == (connections <= CONNECTIONS), || format!("service p95 {p95_ns} ns"))
+}
+
+fn must(holds: bool, why_not: impl FnOnce() -> String) -> Result<(), String> {
+    if holds { Ok(()) } else { Err(why_not()) }
 }
 
 #[test]
@@ -168,9 +193,10 @@ fn a_closed_loop_hides_the_stall_and_the_correction_guesses_it() {
     let (connections, guess) = (CONNECTIONS.to_string(), format!("{GUESSED_INTERVAL_US}us"));
     let args = ["-c", &connections, "--expected-interval", &guess];
     let report = run(&stalling.server, CLOSED_RUN, &args);
+    assert_eq!(report.counters.errors.total(), 0, "{:?}", report.counters);
     let stall_ns = CLOSED_STALL.as_nanos() as u64;
     let (latency, longest_ns) = (&report.latency, stalling.longest_ns());
-    assert_eq!(latency.count_above(stall_ns * 9 / 10), CONNECTIONS, "one for each connection");
+    assert_eq!(latency.count_above(stall_ns / 2), CONNECTIONS, "one for each connection");
     assert!(latency.max_ns().abs_diff(longest_ns) < longest_ns / 20, "{}", latency.max_ns());
     let p99_ns = latency.percentile_ns(99.0);
     // The truth is S - 0.01 * D, 380 ms.

@@ -122,7 +122,10 @@ fn an_open_loop_tells_what_all_users_saw() {
             let run = Run::new(NO_DELAY_NS, &args);
             let latency = &run.tally().latency;
             assert_eq!(latency.count(), RATE * RUN_NS / SECOND_NS, "{args}");
-            run.stall().check(latency, &PERCENTS, (RESOLUTION, 0), &args);
+            let open_loop = run.tally().open_loop.as_ref().expect("an open loop");
+            assert_eq!((open_loop.unsent, open_loop.shed), (0, 0), "{args}");
+            let checked = run.stall().check(latency, &PERCENTS, (RESOLUTION, 0));
+            checked.unwrap_or_else(|error| panic!("{args}: {error}"));
             // What did not come into the stall did not wait: (1 - S/D) of all.
             let waited = latency.count_above(SECOND_NS / 1_000);
             assert!(waited.abs_diff(RATE * STALL_NS / SECOND_NS) <= 3, "{args}: {waited}");
