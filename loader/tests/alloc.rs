@@ -45,7 +45,7 @@ fn start_server() -> SocketAddr {
 
 /// Allocations, reallocations included, of a whole run.
 fn allocations(address: SocketAddr, requests: u64, pipeline: u32) -> usize {
-    let args = format!("ringload -c4 -t1 -p{pipeline} -n{requests} http://{address}/");
+    let args = format!("ringload --no-observe -c4 -t1 -p{pipeline} -n{requests} http://{address}/");
     let config = Flags::try_parse_from(args.split(' ')).and_then(Flags::config).expect("flags");
     let region = Region::new(ALLOCATOR);
     let report = ringload::run(&config).expect("the run can be done");
