@@ -53,6 +53,7 @@ fn what_means_nothing_together_is_refused() {
         (&["search", "--slo", "p99<1ms", "--interval", "1s", url], "--interval"),
         (&["search", "--slo", "p99<1ms", "--fail-if", "p99>1ms", url], "--fail-if"),
         (&["search", "--slo", "p99<1ms", "--precision", "7", url], "--precision"),
+        (&["search", "--slo", "p99<1ms", "--start-rate", "5k", "--max-rate", "1k", url], "5000"),
         (&["search", "--slo", "p99<1ms", "--step-duration", "0s", url], "--step-duration"),
     ] {
         let ran = ringload(args);

@@ -1,16 +1,19 @@
 //! Both loops in the simulated engine: for any seed the books balance, the run ends, nothing leaks.
 //! `RINGBENCH_SIM_SEED=<seed>` replays one seed, `RINGBENCH_SIM_SEEDS=<count>` runs more.
 
+use ringbench_engine::sim::ShardId;
 use ringbench_engine::sim::{Outcome, Rng, SimOptions, seeds};
 use ringload::collect::{Collected, ShardResult};
+use ringload::handler::Load;
 use ringload::ledger::CloseCause;
 use ringload::pace::Clock;
+use ringload::tally::Tally;
 
 mod site;
 mod world;
 
 use site::{Manners, Site};
-use world::{MS, Totals, World};
+use world::{ADDRESS, MS, Totals, World};
 
 /// Flags of an open loop.
 fn draw_open_loop(rng: &mut Rng) -> String {
@@ -213,6 +216,16 @@ fn what_a_fast_schedule_leaves_behind_is_counted_at_once() {
     let open_loop = tally.open_loop.as_ref().expect("an open loop");
     assert_eq!((tally.ledger.sent, open_loop.unsent), (1, 9_000_000), "a second's worth");
     assert!(open_loop.oldest_unsent_ns <= 1_000 * MS, "{open_loop:?}");
+}
+
+#[test]
+fn what_is_due_at_the_very_end_is_not_due_any_more() {
+    let site = Site::new(Manners::default(), Rng::new(1));
+    let mut world = World::new(SimOptions::calm(), "-c 10 -t 1 -R 1k -d 2s", Some(site));
+    world.run();
+    let tally = world.sim.handler(world.shards[0]).tally();
+    let unsent = tally.open_loop.as_ref().expect("an open loop").unsent;
+    assert_eq!((tally.ledger.sent, unsent), (2_000, 0), "number 2,000 is due at 2 s");
 }
 
 #[test]

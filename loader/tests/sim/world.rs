@@ -17,7 +17,7 @@ use ringload::{Config, Flags};
 
 use crate::site::Site;
 
-const ADDRESS: &str = "10.0.0.1:80";
+pub(crate) const ADDRESS: &str = "10.0.0.1:80";
 pub(crate) const MS: u64 = 1_000_000;
 
 pub(crate) fn address() -> SocketAddr {
@@ -143,7 +143,9 @@ impl World {
         for tally in tallies {
             let open_loop = tally.open_loop.as_ref().expect("an open loop");
             counted += tally.ledger.sent + open_loop.shed + open_loop.unsent;
-            let length_ns = tally.ended_ns.expect("it ended").saturating_sub(go_ns);
+            let end_ns = self.shared.clock().end_ns().unwrap_or(u64::MAX);
+            let ended_ns = tally.ended_ns.expect("it ended").min(end_ns);
+            let length_ns = ended_ns.saturating_sub(go_ns);
             let due = config.schedule.requests_in(length_ns) / shards;
             fewest += due - f64::from(self.config.pipeline) - 1.0;
             most += due + f64::from(self.config.pipeline) + 1.0;
