@@ -6,6 +6,9 @@ mod support;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 
+use clap::Parser;
+use ringload::Flags;
+use ringload::run::{News, Prepared};
 use serde_json::Value;
 use support::{HELLO, Ran, Server, command, ringload, ringload_json};
 
@@ -50,6 +53,7 @@ fn what_means_nothing_together_is_refused() {
         (&["search", "--slo", "p99<1ms", "--interval", "1s", url], "--interval"),
         (&["search", "--slo", "p99<1ms", "--fail-if", "p99>1ms", url], "--fail-if"),
         (&["search", "--slo", "p99<1ms", "--precision", "7", url], "--precision"),
+        (&["search", "--slo", "p99<1ms", "--start-rate", "5k", "--max-rate", "1k", url], "5000"),
         (&["search", "--slo", "p99<1ms", "--step-duration", "0s", url], "--step-duration"),
     ] {
         let ran = ringload(args);
@@ -152,32 +156,19 @@ fn a_script_is_told_of_a_response_that_ends_with_its_connection() {
 }
 
 #[test]
-fn connections_that_would_take_longer_than_time_itself() {
+fn somebody_looks_at_a_run_however_short_its_intervals_are() {
     let server = Server::answering(HELLO);
-    // The second one comes in 10^300 s; the schedule does not wait for that.
-    let args = ["-c2", "-t1", "--connect-rate", "1e-300", "-R", "50", "-d", "100ms"];
-    let child = command(&[&args[..], &[&server.url()]].concat())
-        .stdout(std::process::Stdio::piped())
-        .stderr(std::process::Stdio::piped())
-        .spawn()
-        .expect("ringload can be started");
-    server.wait_for_connections(2);
-    let pid = rustix::process::Pid::from_child(&child);
-    rustix::process::kill_process(pid, rustix::process::Signal::INT).expect("it goes on");
-    let ran: Ran = child.wait_with_output().expect("it ends").into();
-    assert!(ran.code == Some(130) && !ran.stderr.contains("panicked"), "{ran:?}");
-}
-
-#[test]
-fn a_short_interval_hides_nothing_of_the_run() {
-    // A thread of its own, and nobody else's: the processes of tests that run meanwhile are not
-    // listening there.
-    let server = Server::answering(HELLO);
-    let report = ringload_json(&["-c1", "-d500ms", "--interval", "10ms", &server.url()]).json(0);
-    let loops = report["intervals"].as_array().expect("intervals").len();
-    assert!((25..=50).contains(&loops), "{loops}");
-    // What is seen from outside covers the run, and not the time before it.
-    assert!(report["machine"].is_object(), "{report}");
+    let args = format!("ringload -c1 -d500ms --interval 10ms {}", server.url());
+    let config = Flags::try_parse_from(args.split(' ')).and_then(Flags::config).expect("flags");
+    let run = Prepared::new(&config).and_then(Prepared::start).expect("the run can be started");
+    let (mut intervals, mut standings) = (0, 0);
+    let outcome = run.finish(|news| match news {
+        News::Interval(_) => intervals += 1,
+        News::Standing { .. } => standings += 1,
+        News::Latencies { .. } => {}
+    });
+    outcome.expect("the run can be done");
+    assert!(intervals >= 10 && standings >= 3, "{intervals} intervals, {standings} looks");
 }
 
 #[test]

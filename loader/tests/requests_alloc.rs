@@ -18,15 +18,20 @@ fn requests_of_a_mix_do_not_allocate() {
         let mix = Mix::new(&file, &"http://h".parse().expect("a URL"), &[]).expect("a mix");
         let mut out = Vec::with_capacity(mix.request_len_max());
         let mut state = MixState::new(Arc::new(mix), 0, 1, 1);
-        let region = Region::new(ALLOCATOR);
-        let mut written = 0;
-        for _ in 0..10_000 {
-            out.clear();
-            state.next(&mut out);
-            written += out.len();
-        }
-        let used = region.change();
-        assert!(written > 10_000 * "GET / HTTP/1.1\r\nHost: h\r\n\r\n".len());
-        assert_eq!((used.allocations, used.reallocations), (0, 0), "{name}");
+        let mut used = || {
+            let region = Region::new(ALLOCATOR);
+            let mut written = 0;
+            for _ in 0..10_000 {
+                out.clear();
+                state.next(&mut out);
+                written += out.len();
+            }
+            let used = region.change();
+            assert!(written > 10_000 * "GET / HTTP/1.1\r\nHost: h\r\n\r\n".len());
+            used.allocations + used.reallocations
+        };
+        // The thread that runs the tests may have something to do meanwhile, but not each time.
+        let fewest = (0..5).map(|_| used()).min();
+        assert_eq!(fewest, Some(0), "{name}");
     }
 }

@@ -27,8 +27,8 @@ fn allocations_while_running(load: &str) -> (u64, usize) {
     let server = ringserve::start(&config).expect("io_uring can be used");
     let address = server.addresses()[0];
 
-    let load =
-        format!("ringload --no-observe -t1 -c64 {load}").replace("ADDRESS", &address.to_string());
+    let load = format!("ringload --no-observe -t1 -c64 -T20s {load}")
+        .replace("ADDRESS", &address.to_string());
     let config = Flags::try_parse_from(load.split(' ')).and_then(Flags::config).expect("flags");
     let mut begun: Option<(u64, Region<'_, System>)> = None;
     let mut counted = None;

@@ -10,6 +10,7 @@ use std::time::Duration;
 use clap::error::ErrorKind;
 use ringbench_measure::units::parse_duration;
 use ringload::config::{Config, OpenLoopConfig, Sharing};
+use ringload::flags::parse_positive_rate;
 use ringload::gate::Gate;
 use ringload::run::Prepared;
 use ringload::schedule::{Arrival, Schedule, Stage};
@@ -32,12 +33,13 @@ pub(crate) struct SearchFlags {
     slo: Vec<Gate>,
 
     /// The rate to begin with [default: half of what a short closed loop achieves].
-    #[arg(long, value_name = "RATE", help_heading = "Search")]
+    #[arg(long, value_name = "RATE", value_parser = parse_positive_rate,
+          help_heading = "Search")]
     start_rate: Option<f64>,
 
     /// Try no higher rate than this.
-    #[arg(long, value_name = "RATE", default_value_t = Limits::default().max_rate,
-          hide_default_value = true, help_heading = "Search")]
+    #[arg(long, value_name = "RATE", value_parser = parse_positive_rate,
+          default_value_t = Limits::default().max_rate, hide_default_value = true, help_heading = "Search")]
     max_rate: f64,
 
     /// How close to the limit to come: 0.01 for 1 %.

@@ -30,6 +30,7 @@ pub mod ring;
 pub use connect::{ConnectFlags, HostPort, Resolve, Sources};
 pub use output::{Format, OutputFlags};
 pub use pace::{PaceFlags, Stages};
+pub use parse::parse_positive_rate;
 use parse::{
     parse_connections, parse_pipeline, parse_positive_duration, parse_requests, parse_threads,
 };

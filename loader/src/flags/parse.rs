@@ -94,7 +94,12 @@ pub(super) fn parse_rate(text: &str) -> Result<f64, String> {
     if (0.0..=1e9).contains(&rate) { Ok(rate) } else { Err(expected()) }
 }
 
-pub(super) fn parse_positive_rate(text: &str) -> Result<f64, String> {
+/// A number of things per second that is more than nothing, such as `500`, `1.5k` or `2M`.
+///
+/// # Errors
+///
+/// When it is none.
+pub fn parse_positive_rate(text: &str) -> Result<f64, String> {
     let rate = parse_rate(text)?;
     if rate > 0.0 { Ok(rate) } else { Err("must be more than nothing".to_owned()) }
 }

@@ -177,7 +177,9 @@ impl Load {
             ledger.oldest_in_flight_ns =
                 ledger.oldest_in_flight_ns.max(now_ns.saturating_sub(from_ns));
         }
-        self.take_stock(now_ns);
+        // What becomes due while the shard finds out that it is over is not due any more.
+        let end_ns = self.shared.clock().end_ns().unwrap_or(now_ns);
+        self.take_stock(now_ns.min(end_ns));
         self.tally.ended_ns = Some(now_ns);
         self.publish();
         self.reporter.done();

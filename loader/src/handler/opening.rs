@@ -22,6 +22,15 @@ pub(super) fn throttle(config: &Config, shards: usize) -> Option<Throttle> {
     rate.or_else(|| ramp_up.map(|rate| Throttle::new(of_shard(rate), true)))
 }
 
+/// How long opening the first connections takes if it is slowed down on purpose.
+fn time_to_open(config: &Config) -> Duration {
+    let by_rate = config.connect.rate.map_or(Duration::ZERO, |rate| {
+        let seconds = config.connections as f64 / rate;
+        Duration::try_from_secs_f64(seconds).unwrap_or(Duration::MAX)
+    });
+    by_rate.max(config.connect.ramp_up.unwrap_or_default())
+}
+
 impl Load {
     pub(super) fn open_missing(&mut self, ops: &mut Ops) {
         let now_ns = ops.now_ns();
@@ -66,15 +75,31 @@ impl Load {
         if self.open_loop.is_none() || self.shared.clock.go_ns().is_some() {
             return;
         }
-        let opening = config.connect.rate.map(|rate| config.connections as f64 / rate);
-        let opening = opening.map_or(Duration::ZERO, |seconds| {
-            Duration::try_from_secs_f64(seconds).unwrap_or(Duration::MAX)
-        });
-        let opening = opening.max(config.connect.ramp_up.unwrap_or_default());
-        let allowed = opening.saturating_add(OPENING_TIME);
+        let allowed = time_to_open(config).saturating_add(OPENING_TIME);
         let start_ns = self.shared.clock.started_ns().unwrap_or(now_ns);
         if now_ns.saturating_sub(start_ns) > clamp_ns(allowed.max(config.timeout)) {
             self.shared.clock.go(now_ns);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::Parser;
+
+    use crate::flags::Flags;
+
+    #[test]
+    fn connections_may_take_longer_than_time_itself() {
+        let time = |args: &str| {
+            let args = format!("ringload -c 100 http://h {args}");
+            let config = Flags::try_parse_from(args.split_whitespace()).and_then(Flags::config);
+            time_to_open(&config.unwrap())
+        };
+        assert_eq!(time(""), Duration::ZERO);
+        assert_eq!(time("--connect-rate 50"), Duration::from_secs(2));
+        assert_eq!(time("--ramp-up 7s"), Duration::from_secs(7));
+        assert_eq!(time("--connect-rate 1e-300"), Duration::MAX);
     }
 }

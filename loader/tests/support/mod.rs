@@ -78,18 +78,6 @@ impl Server {
         self.seen.requests.load(Ordering::Relaxed)
     }
 
-    /// Waits until so many connections were accepted; fails after 20 s.
-    pub(crate) fn wait_for_connections(&self, connections: u64) {
-        let accepted = || self.seen.connections.load(Ordering::Relaxed);
-        for _ in 0..20_000 {
-            if accepted() >= connections {
-                return;
-            }
-            thread::park_timeout(Duration::from_millis(1));
-        }
-        panic!("{} of {connections} connections came", accepted());
-    }
-
     /// Waits until so many requests were read; fails after 20 s.
     pub(crate) fn wait_for_requests(&self, requests: u64) {
         for _ in 0..20_000 {
