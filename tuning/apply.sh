@@ -64,12 +64,12 @@ main() {
         without_root
         exit "$EXIT_NEEDS_ROOT"
     fi
-    lock_take || die "$EXIT_FAILED" "cannot keep the originals in $STATE: $ERRNO. Nothing was changed"
+    trap 'interrupted 130' INT
+    trap 'interrupted 143' TERM HUP
+    lock_take || { lock_give_up; die "$EXIT_FAILED" "cannot keep the originals in $STATE: $ERRNO. Nothing was changed"; }
     journal_load || :
     run_start
     prepare_all
-    trap 'interrupted 130' INT
-    trap 'interrupted 143' TERM HUP
     write_values
     write_files
     verify_session
@@ -163,7 +163,13 @@ END
 interrupted() {
     trap '' INT TERM HUP
     complain 'interrupted'
-    run_undo
+    if [ -n "$STARTED" ]; then
+        run_undo
+    elif [ -n "${LOCKED-}" ]; then
+        run_abandon
+    else
+        lock_give_up
+    fi
     exit "$1"
 }
 

@@ -81,7 +81,7 @@ journal_save() {
             { errno_name "$save_text"; rm -f "$STATE/journal.new"; return 1; }
     fi
     if ! save_text=$(sync "$STATE/journal.new" 2>&1 && mv -f "$STATE/journal.new" "$STATE/journal" 2>&1 &&
-        sync "$STATE" 2>&1); then
+        sync "$STATE" "${STATE%/*}" 2>&1 && { [ ! -d "$STATE/files" ] || sync "$STATE/files" 2>&1; }); then
         errno_name "$save_text"
         return 1
     fi
@@ -139,6 +139,10 @@ state_remove() {
     rm -f "$STATE/journal.new"
     rm -rf "$STATE/files"
     lock_release
+    folder_remove
+}
+
+folder_remove() {
     rmdir "$STATE" 2>/dev/null || return 0
     case $STATE in */ringbench/tuning) rmdir "${STATE%/tuning}" 2>/dev/null || : ;; esac
 }
@@ -147,7 +151,7 @@ state_remove() {
 lock_identity() {
     LOCK_SELF=''
     [ -r "/proc/$1/stat" ] || return 1
-    read -r lock_stat <"/proc/$1/stat" 2>/dev/null || return 1
+    read -r lock_stat 2>/dev/null <"/proc/$1/stat" || return 1
     lock_stat=${lock_stat##*) }
     # A zombie holds nothing: it was killed, and its parent has not noticed.
     case $lock_stat in Z*) return 1 ;; esac
@@ -174,7 +178,7 @@ lock_take() {
     fi
     until ln "$STATE/lock.$$" "$STATE/lock" 2>/dev/null; do
         lock_tries=$((lock_tries + 1))
-        read -r lock_holder <"$STATE/lock" 2>/dev/null || lock_holder=''
+        read -r lock_holder 2>/dev/null <"$STATE/lock" || lock_holder=''
         if [ -n "$lock_holder" ] && lock_identity "${lock_holder%% *}" && [ "$LOCK_SELF" = "$lock_holder" ] ||
             [ "$lock_tries" -gt 5 ]; then
             rm -f "$STATE/lock.$$"
@@ -185,6 +189,12 @@ lock_take() {
     done
     rm -f "$STATE/lock.$$"
     LOCKED=yes
+}
+
+# For who did not get it.
+lock_give_up() {
+    rm -f "$STATE/lock.$$"
+    folder_remove
 }
 
 lock_release() {

@@ -189,7 +189,7 @@ END
 
 # Was the kernel booted with this parameter?
 on_cmdline() {
-    read -r cmdline_now <"$ROOT/proc/cmdline" 2>/dev/null || return 1
+    read -r cmdline_now 2>/dev/null <"$ROOT/proc/cmdline" || return 1
     normalise "$1"
     case " $cmdline_now " in *" $WORDS "*) return 0 ;; *) return 1 ;; esac
 }

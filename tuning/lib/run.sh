@@ -2,7 +2,7 @@
 # One run of apply.sh: snapshot, journal, writes, and the way back when something required fails.
 
 # What this run changed, newest first: value|file, path, =value before.
-DONE=''
+DONE='' STARTED=''
 
 run_start() {
     if journal_foreign; then
@@ -12,6 +12,7 @@ run_start() {
     fi
     JOURNAL_BEFORE=$JOURNAL PROFILES_BEFORE=$J_PROFILES
     BOOT_BEFORE=$J_BOOT NET_BEFORE=$J_NET
+    STARTED=yes
 }
 
 # Before the first write: every key is looked at, and its original and ours are on disk. What is known
