@@ -15,6 +15,9 @@ const PORT_RANGE_FILE: &str = "/proc/sys/net/ipv4/ip_local_port_range";
 pub struct SystemLimits {
     /// Open files per process, which is also the most entries that a ring's table can have.
     pub open_files: u64,
+    /// Bytes of memory that may be locked, which the rings' buffers are; more than there is for the
+    /// superuser, to whom the limit does not apply.
+    pub locked_bytes: u64,
     /// Ports for connections to one address, where known.
     pub local_ports: Option<u64>,
     /// Cores that may be used, 0 if unknown.
@@ -22,11 +25,16 @@ pub struct SystemLimits {
 }
 
 impl SystemLimits {
-    /// Raises the limit on open files as far as it goes without privilege, and reads the others.
+    /// Raises the limits on open files and on locked memory as far as it goes without privilege, and
+    /// reads the others.
     pub fn raise_and_read() -> Self {
         let ports = fs::read_to_string(PORT_RANGE_FILE).ok();
         Self {
             open_files: ringbench_engine::raise_nofile_limit(),
+            locked_bytes: match ringbench_engine::raise_memlock_limit() {
+                _ if rustix::process::geteuid().is_root() => u64::MAX,
+                limit => limit,
+            },
             local_ports: ports.as_deref().and_then(parse_port_range),
             cores: ringbench_engine::allowed_cores().len(),
         }
@@ -50,6 +58,15 @@ impl SystemLimits {
                 "-c {connections} is more than the limit on open files allows, {room}{whose}: \
                  raise it (ulimit -Hn){}",
                 if direct { " or use more threads (-t)" } else { "" },
+            ));
+        }
+        let locked = config.threads as u64 * locked_bytes_of_shard(config);
+        if config.engine != Engine::Epoll && locked > self.locked_bytes {
+            warnings.push(format!(
+                "the rings need about {} KiB of locked memory, and {} KiB are allowed (ulimit -Hl): \
+                 raise that, or lower --buffers, --ring-entries or -t",
+                locked >> 10,
+                self.locked_bytes >> 10,
             ));
         }
         let is_tcp = !matches!(config.connect.place, Place::Unix(_));
@@ -81,6 +98,18 @@ impl SystemLimits {
     }
 }
 
+/// What a shard's ring takes of the limit on locked memory: the queues and the table of provided
+/// buffers. The buffers themselves are ordinary memory.
+fn locked_bytes_of_shard(config: &Config) -> u64 {
+    const SUBMISSION_BYTES: u64 = 64;
+    const COMPLETION_BYTES: u64 = 16;
+    const BUFFER_ENTRY_BYTES: u64 = 16;
+    let entries = u64::from(config.uring.ring_entries.next_power_of_two());
+    // The completion queue has four times as many entries.
+    entries * (SUBMISSION_BYTES + 4 * COMPLETION_BYTES)
+        + u64::from(config.uring.buffers) * BUFFER_ENTRY_BYTES
+}
+
 fn parse_port_range(text: &str) -> Option<u64> {
     let mut bounds = text.split_whitespace().map(str::parse::<u64>);
     let (first, last) = (bounds.next()?.ok()?, bounds.next()?.ok()?);
@@ -97,7 +126,7 @@ mod tests {
     fn warnings(args: &str, open_files: u64) -> Vec<String> {
         let words = ["ringload", "http://h"].into_iter().chain(args.split_whitespace());
         let config = Flags::try_parse_from(words).and_then(Flags::config).unwrap();
-        SystemLimits { open_files, local_ports: Some(64_512), cores: 2 }
+        SystemLimits { open_files, locked_bytes: 512 << 10, local_ports: Some(64_512), cores: 2 }
             .warnings(&config, config.connect.sources.len())
     }
 
@@ -113,6 +142,14 @@ mod tests {
     fn ordinary_descriptors_are_shared() {
         let said = warnings("-c 20000 -t 2 --no-direct-descriptors", 20_000);
         assert!(said[0].contains("allows, 19936:"), "{said:?}");
+    }
+
+    #[test]
+    fn rings_lock_memory() {
+        assert_eq!(warnings("-c 8 -t 2", 1_000), [""; 0]);
+        let said = warnings("-c 8 -t 2 --ring-entries 32768", 1_000);
+        assert!(said[0].contains("locked memory, and 512 KiB are allowed"), "{said:?}");
+        assert_eq!(warnings("-c 8 -t 2 --ring-entries 32768 --engine epoll", 1_000), [""; 0]);
     }
 
     #[test]
