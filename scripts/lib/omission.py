@@ -12,8 +12,8 @@ import struct
 import sys
 import zlib
 
-WIDTH, HEIGHT = 760, 440
-LEFT, RIGHT, TOP, BOTTOM = 70, 20, 46, 56
+WIDTH, HEIGHT = 760, 490
+LEFT, RIGHT, TOP, BOTTOM = 70, 24, 46, 106
 COLOURS = ["#0b6e4f", "#c1121f", "#e07a00", "#2a5caa"]
 DASHES = ["", "", "7 4", "2 3"]
 # Nines: 0 is 0 %, 1 is 90 %, 2 is 99 %.
@@ -117,14 +117,15 @@ def draw(title, curves):
         out.append(f'<path d="M{x:.1f} {TOP}V{HEIGHT - BOTTOM}" stroke="#ddd"/>')
         out.append(f'<text x="{x:.1f}" y="{HEIGHT - BOTTOM + 18}" text-anchor="middle">{label}</text>')
     middle = (LEFT + WIDTH - RIGHT) / 2
-    out.append(f'<text x="{middle}" y="{HEIGHT - 12}" text-anchor="middle">of requests took at most</text>')
+    out.append(f'<text x="{middle}" y="{HEIGHT - BOTTOM + 40}" text-anchor="middle">of requests took at most</text>')
     for number, (label, points) in enumerate(curves):
         style = f'stroke="{COLOURS[number]}" stroke-width="2" stroke-dasharray="{DASHES[number]}"'
         line = thin([(x_of(nines), y_of(value, low, high)) for nines, value in points])
         out.append(f'<polyline points="{line}" fill="none" {style}/>')
-        y = TOP + 16 + 18 * number
-        out.append(f'<path d="M{LEFT + 12} {y - 4}h28" {style}/>')
-        out.append(f'<text x="{LEFT + 48}" y="{y}">{label}</text>')
+        # Below, two in a row: curves may be anywhere above.
+        x, y = LEFT + number % 2 * 340, HEIGHT - BOTTOM + 68 + 22 * (number // 2)
+        out.append(f'<path d="M{x} {y - 4}h28" {style}/>')
+        out.append(f'<text x="{x + 36}" y="{y}">{label}</text>')
     return "\n".join([*out, "</svg>", ""])
 
 
