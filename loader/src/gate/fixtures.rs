@@ -23,6 +23,7 @@ pub(crate) fn healthy() -> RunReport {
         shards: 2,
         connections_wanted: 64,
         connections_peak: 64,
+        connections_answered: 64,
         all_open_us: Some(2_500),
         closes: Vec::new(),
         extent: Extent::Time(Duration::from_secs(2)),
@@ -68,6 +69,7 @@ pub(crate) fn silent() -> RunReport {
             ..Counters::default()
         },
         connections_peak: 0,
+        connections_answered: 0,
         unanswered: Unanswered::default(),
         shard_core_shares: Vec::new(),
         shard_run_delay_shares: Vec::new(),
