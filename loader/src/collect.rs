@@ -80,7 +80,9 @@ impl Collected {
             }
             all.latency.merge(&tally.latency);
             all.engine.merge(&engine);
-            all.cpu_ns.push(engine.cpu_ns);
+            // Without what opening the connections took, where the load began after that, and
+            // without what closing them took.
+            all.cpu_ns.push(tally.cpu_ns.unwrap_or(engine.cpu_ns));
             all.gave_up |= tally.gave_up;
             if let Some(trouble) = tally.first_trouble
                 && first_trouble.as_ref().is_none_or(|first| trouble.0 < first.0)
@@ -105,7 +107,7 @@ impl Collected {
             warnings.push("given up: no response came any more".to_owned());
         }
         warnings.extend(no_local_port(self.closes.of(CloseCause::NoLocalPort)));
-        // A thread that is not finished with its rings uses some time before and after the run.
+        // The two clocks are not read at the same moment.
         let wall_ns = self.duration_ns.max(1) as f64;
         let share = |cpu_ns: &u64| (*cpu_ns as f64 / wall_ns).min(1.0);
         let duration_ns = self.duration_ns;
@@ -122,6 +124,7 @@ impl Collected {
             shards: config.threads,
             connections_wanted: config.connections as u64,
             connections_peak: self.ledger.peak,
+            connections_answered: self.ledger.answered,
             all_open_us: self.all_open_ns.map(|ns| ns / 1_000),
             closes: self.closes.lines(),
             extent: extent(config.ending),
@@ -265,7 +268,9 @@ mod tests {
         (0..responses).for_each(|_| tally.response(200, 1_000_000));
         tally.ended_ns = Some(ended_ns);
         tally.ledger.peak = 5;
-        ShardResult { tally, engine: EngineStats { cpu_ns: SECOND / 2, ..EngineStats::default() } }
+        // The thread used more, before and after the load.
+        tally.cpu_ns = Some(SECOND / 2);
+        ShardResult { tally, engine: EngineStats { cpu_ns: SECOND, ..EngineStats::default() } }
     }
 
     fn clock(start_ns: u64) -> Clock {

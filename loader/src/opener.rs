@@ -4,12 +4,16 @@
 //! A connection is *new* from when it is asked for until its first response is complete or the next
 //! tick (100 ms) has come; only so many may be new at a time. A server that answers thus sets the
 //! speed itself, and one that takes its time to answer is still given its connections at a steady
-//! rate. A connection that ends without a single response starts a pause, which doubles while that
+//! rate: as much as its accept queue holds, where that is known. A connection that ends without a single response starts a pause, which doubles while that
 //! goes on, so that a dead server is knocked at a few times a second and not in a tight loop.
 
 /// Connections that may be new at a time, over all shards: less than the accept queue of nginx
 /// (511) and of anything with the kernel's default (4096).
 const NEW_TOTAL: usize = 384;
+/// Where the accept queue is known, the share of it that may be new at a time. The rest is for
+/// others, and for a server that stalls for longer than a tick: in a queue that is full the kernel
+/// drops what comes, and asks again after a second.
+const ACCEPT_QUEUE_SHARE: usize = 2;
 /// With many shards, each may still have so many.
 const NEW_LEAST: usize = 16;
 /// Connections started in one turn of the loop. Past half of the local ports the kernel searches
@@ -104,6 +108,14 @@ impl Opener {
             failures: 0,
             pause_until_ns: 0,
         }
+    }
+
+    /// The server's accept queue is known to hold so many, for all of `shards`.
+    #[must_use]
+    pub fn with_accept_queue(mut self, queue: Option<u32>, shards: usize) -> Self {
+        let new_total = queue.map_or(0, |queue| queue as usize / ACCEPT_QUEUE_SHARE);
+        self.limit = self.limit.max(new_total / shards);
+        self
     }
 
     /// Whether there are fewer connections than there should be.
@@ -283,6 +295,15 @@ mod tests {
         assert_eq!(start_all(&mut opener, 1), NEW_TOTAL);
         newness.into_iter().for_each(|newness| opener.proven(newness));
         assert_eq!(start_all(&mut opener, 1), 0, "those of the last tick count no more");
+    }
+
+    #[test]
+    fn a_long_accept_queue_is_made_use_of() {
+        let opener = |queue| Opener::new(20_000, 2, None).with_accept_queue(queue, 2);
+        assert_eq!(start_all(&mut opener(Some(4_096)), 0), 1_024);
+        for short in [None, Some(0), Some(511)] {
+            assert_eq!(start_all(&mut opener(short), 0), NEW_TOTAL / 2, "{short:?}");
+        }
     }
 
     #[test]

@@ -16,6 +16,7 @@ use crate::config::{Config, Variety};
 use crate::handler::{Load, Shared};
 use crate::intervals::{Assembler, Message};
 use crate::limits::SystemLimits;
+use crate::observe::accept_queue;
 use crate::pace::clamp_ns;
 use crate::place::{PlaceError, Server};
 use crate::plan::{Plan, PlanError};
@@ -194,7 +195,9 @@ impl Prepared {
     pub fn start(self) -> Result<Run, RunError> {
         let Self { config, material, script, server, targets, mut warnings, stopper } = self;
         let watch = Watch::new(&config, &server);
-        let shared = Arc::new(Shared::new(&config, material, targets));
+        let queue = server.address().filter(|_| config.observe).and_then(accept_queue);
+        let shared = Shared::new(&config, material, targets).with_accept_queue(queue);
+        let shared = Arc::new(shared);
         let engine = engine_config(&config);
         let (sender, messages) = channel();
         let for_shards = Arc::clone(&shared);

@@ -27,6 +27,10 @@ pub struct Tally {
     pub rates: RateSampler,
     /// When the shard was done; `None` if it never was.
     pub ended_ns: Option<u64>,
+    /// CPU time of the shard's thread when the load began.
+    pub cpu_before_ns: u64,
+    /// What it used from then until it was done; `None` if it never was.
+    pub cpu_ns: Option<u64>,
     /// The first thing that went wrong, and when.
     pub first_trouble: Option<(u64, Trouble)>,
     /// Whether the run was given up because nothing came any more.
@@ -84,6 +88,8 @@ impl OpenTally {
 pub struct Ledger {
     /// The most connections that were open at once.
     pub peak: u64,
+    /// Connections that gave a response, each counted once.
+    pub answered: u64,
     /// When the shard had all its connections open for the first time.
     pub all_open_ns: Option<u64>,
     /// Requests handed over for sending.
@@ -101,6 +107,7 @@ impl Ledger {
     /// oldest requests the older one counts, and all are open when the last shard's are.
     pub fn merge(&mut self, other: &Self) {
         self.peak += other.peak;
+        self.answered += other.answered;
         self.all_open_ns = self.all_open_ns.zip(other.all_open_ns).map(|(a, b)| a.max(b));
         self.sent += other.sent;
         self.lost += other.lost;
@@ -201,6 +208,8 @@ impl Tally {
             open_loop: None,
             rates: RateSampler::new(0),
             ended_ns: None,
+            cpu_before_ns: 0,
+            cpu_ns: None,
             first_trouble: None,
             gave_up: false,
         }

@@ -93,6 +93,7 @@ impl Load {
     #[cold]
     pub(super) fn prove(&mut self, id: ConnId) {
         let newness = std::mem::take(&mut self.conns[id.index()].newness);
+        self.tally.ledger.answered += 1;
         self.opener.proven(newness);
     }
 
@@ -177,10 +178,13 @@ impl Load {
             ledger.oldest_in_flight_ns =
                 ledger.oldest_in_flight_ns.max(now_ns.saturating_sub(from_ns));
         }
-        // What becomes due while the shard finds out that it is over is not due any more.
-        let end_ns = self.shared.clock().end_ns().unwrap_or(now_ns);
-        self.take_stock(now_ns.min(end_ns));
+        // They have ended, and whether the engine says so before or after this is chance.
+        let closing = self.conns.iter().filter(|conn| conn.phase == Phase::Closing);
+        self.tally.counters.closed += closing.count() as u64;
+        self.take_stock(now_ns);
         self.tally.ended_ns = Some(now_ns);
+        let used_ns = super::thread_cpu_ns().saturating_sub(self.tally.cpu_before_ns);
+        self.tally.cpu_ns = Some(used_ns);
         self.publish();
         self.reporter.done();
         ops.stop();

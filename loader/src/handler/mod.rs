@@ -23,6 +23,7 @@ use std::sync::mpsc::Sender;
 use ringbench_engine::{CloseReason, ConnId, Control, Handler, Ops, Target, TargetId};
 use ringbench_http::{EofOutcome, Limits};
 use ringbench_measure::{RateSampler, SharedCounters};
+use rustix::time::{ClockId, clock_gettime};
 
 use self::open_loop::OpenLoop;
 use crate::config::Config;
@@ -51,6 +52,8 @@ pub struct Shared {
     targets: Vec<Target>,
     clock: Clock,
     published: Vec<SharedCounters>,
+    /// What the server's accept queue holds, where known.
+    accept_queue: Option<u32>,
 }
 
 impl Shared {
@@ -65,8 +68,16 @@ impl Shared {
                 Some(_) => Clock::for_open_loop(duration, config.threads),
             },
             published: (0..config.threads).map(|_| SharedCounters::new()).collect(),
+            accept_queue: None,
             config: config.clone(),
         }
+    }
+
+    /// Connections are opened as fast as a server may whose accept queue holds so many.
+    #[must_use]
+    pub fn with_accept_queue(mut self, accept_queue: Option<u32>) -> Self {
+        self.accept_queue = accept_queue;
+        self
     }
 
     /// The run's clock.
@@ -161,7 +172,8 @@ impl Load {
             wrote: Vec::with_capacity(connections),
             idle: VecDeque::with_capacity(connections),
             spare: Vec::new(),
-            opener: Opener::new(connections, count, opening::throttle(config, count)),
+            opener: Opener::new(connections, count, opening::throttle(config, count))
+                .with_accept_queue(run.accept_queue, count),
             budget: Budget::new(config.ending, count, shard),
             patience: Patience::new(config.ending, config.timeout),
             reporter: Reporter::new(shard, messages, config.keep_every.map(clamp_ns)),
@@ -274,12 +286,19 @@ impl Load {
     /// The load begins: what is measured counts from `start_ns`.
     fn begin(&mut self, start_ns: u64) {
         self.reporter.start(start_ns);
+        self.tally.cpu_before_ns = thread_cpu_ns();
         self.tally.rates = RateSampler::new(start_ns);
         self.next_tick_ns = start_ns + TICK_NS;
         if let Some(patience) = &mut self.patience {
             patience.start(start_ns);
         }
     }
+}
+
+/// CPU time of the calling thread.
+fn thread_cpu_ns() -> u64 {
+    let time = clock_gettime(ClockId::ThreadCPUTime);
+    time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64
 }
 
 impl Handler for Load {

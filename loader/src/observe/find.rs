@@ -47,16 +47,16 @@ pub fn find_unix_server(path: &Path) -> Vec<u32> {
 }
 
 /// A socket may be bound to a local address alone. No packet leaves for it.
-fn is_local(mut address: SocketAddr) -> bool {
+pub(super) fn is_local(mut address: SocketAddr) -> bool {
     address.set_port(0);
     address.ip().is_loopback() || UdpSocket::bind(address).is_ok()
 }
 
 /// A TCP socket that listens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Listener {
-    address: SocketAddr,
-    inode: u64,
+pub(super) struct Listener {
+    pub(super) address: SocketAddr,
+    pub(super) inode: u64,
 }
 
 impl Listener {
@@ -90,7 +90,7 @@ impl Listener {
 
 /// The inodes of those listeners that the kernel would choose for a connection: bound to the very
 /// address, else to all of its family, else (for IPv4) to all of both.
-fn chosen(listeners: &[Listener], address: SocketAddr) -> HashSet<u64> {
+pub(super) fn chosen(listeners: &[Listener], address: SocketAddr) -> HashSet<u64> {
     let ip = address.ip().to_canonical();
     let fits: [&dyn Fn(IpAddr) -> bool; 3] = [
         &|bound| bound.to_canonical() == ip,

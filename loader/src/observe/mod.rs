@@ -4,6 +4,7 @@
 //! | module | what it does |
 //! |---|---|
 //! | [`find`] | finds the local process that serves an address |
+//! | [`listen`] | asks how many connections may wait in its accept queue |
 //! | [`server`] | follows it, its threads and its children |
 //! | [`tcp`] | samples `TCP_INFO` of the run's connections |
 //! | [`own`] | run delays of ringload's own shards |
@@ -32,11 +33,13 @@ use crate::report::interval::ServerInterval;
 use crate::report::observed::{MachineUse, Observed};
 
 pub mod find;
+pub mod listen;
 pub mod own;
 pub mod server;
 pub mod tcp;
 
 pub use find::{find_server, find_unix_server};
+pub use listen::accept_queue;
 pub use own::{ThreadUse, own_threads};
 
 use own::OwnWatch;

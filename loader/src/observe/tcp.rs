@@ -21,7 +21,9 @@ use netlink_packet_core::{
 use netlink_packet_sock_diag::SockDiagMessage;
 use netlink_packet_sock_diag::constants::{AF_INET, AF_INET6, IPPROTO_TCP};
 use netlink_packet_sock_diag::inet::nlas::{Nla, TcpInfo};
-use netlink_packet_sock_diag::inet::{ExtensionFlags, InetRequest, SocketId, StateFlags};
+use netlink_packet_sock_diag::inet::{
+    ExtensionFlags, InetRequest, InetResponse, SocketId, StateFlags,
+};
 use ringbench_measure::Histogram;
 use rustix::fd::OwnedFd;
 use rustix::net::netlink::{SOCK_DIAG, SocketAddrNetlink};
@@ -34,7 +36,7 @@ const MAX_PER_SAMPLE: usize = 128;
 /// Connections whose segments and retransmissions are remembered.
 const MAX_KNOWN: usize = 16 * 1024;
 /// The kernel fills no larger buffer in a dump.
-const BUFFER_LEN: usize = 32 * 1024;
+pub(super) const BUFFER_LEN: usize = 32 * 1024;
 
 /// What is kept of a connection.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -142,12 +144,18 @@ impl TcpWatch {
     fn look(&mut self) -> io::Result<Vec<([u8; 8], Seen)>> {
         let socket = open()?;
         let kernel = SocketAddrNetlink::new(0, 0);
-        rustix::net::sendto(&socket, &request(self.peer), SendFlags::empty(), &kernel)?;
+        let mut socket_id = any(self.peer);
+        socket_id.destination_port = self.peer.port();
+        let request = request(socket_id, self.peer, StateFlags::ESTABLISHED);
+        rustix::net::sendto(&socket, &request, SendFlags::empty(), &kernel)?;
         let mut found = Vec::new();
         loop {
             // The kernel answers before it returns from the call.
             let (len, _) = rustix::net::recv(&socket, &mut self.buffer[..], RecvFlags::DONTWAIT)?;
-            let more = read_answers(&self.buffer[..len], self.peer.ip(), &mut found)?;
+            let peer = self.peer.ip();
+            let more = read_answers(&self.buffer[..len], |response| {
+                found.extend(seen_of(response, peer));
+            })?;
             if !more || found.len() >= MAX_PER_SAMPLE {
                 found.truncate(MAX_PER_SAMPLE);
                 return Ok(found);
@@ -157,26 +165,28 @@ impl TcpWatch {
 }
 
 /// A socket of its own for each look: what the kernel has not written yet goes with it.
-fn open() -> io::Result<OwnedFd> {
+pub(super) fn open() -> io::Result<OwnedFd> {
     let flags = SocketFlags::CLOEXEC;
     let protocol = Some(SOCK_DIAG);
     Ok(rustix::net::socket_with(AddressFamily::NETLINK, SocketType::RAW, flags, protocol)?)
 }
 
-/// Asks for all established connections whose peer has this port.
-fn request(peer: SocketAddr) -> Vec<u8> {
-    let (family, mut socket_id) = match peer.ip() {
-        IpAddr::V4(_) => (AF_INET, SocketId::new_v4()),
-        IpAddr::V6(_) => (AF_INET6, SocketId::new_v6()),
-    };
-    socket_id.destination_port = peer.port();
+/// Any socket of the family of an address.
+pub(super) fn any(address: SocketAddr) -> SocketId {
+    if address.is_ipv4() { SocketId::new_v4() } else { SocketId::new_v6() }
+}
+
+/// Asks for all sockets of the family of `address` in these states that have what is named in
+/// `socket_id`.
+pub(super) fn request(socket_id: SocketId, address: SocketAddr, states: StateFlags) -> Vec<u8> {
+    let family = if address.is_ipv4() { AF_INET } else { AF_INET6 };
     let mut header = NetlinkHeader::default();
     header.flags = NLM_F_REQUEST | NLM_F_DUMP;
     let message = SockDiagMessage::InetRequest(InetRequest {
         family,
         protocol: IPPROTO_TCP,
         extensions: ExtensionFlags::INFO,
-        states: StateFlags::ESTABLISHED,
+        states,
         socket_id,
     });
     let mut packet = NetlinkMessage::new(header, message.into());
@@ -186,11 +196,21 @@ fn request(peer: SocketAddr) -> Vec<u8> {
     bytes
 }
 
+/// What a connection has to say, if it leads to `peer`.
+fn seen_of(response: &InetResponse, peer: IpAddr) -> Option<([u8; 8], Seen)> {
+    let id = &response.header.socket_id;
+    let info = response.nlas.iter().find_map(|nla| match nla {
+        Nla::TcpInfo(info) => Some(Seen::of(info)),
+        _ => None,
+    });
+    let leads_there = id.destination_address.to_canonical() == peer.to_canonical();
+    info.filter(|_| leads_there).map(|seen| (id.cookie, seen))
+}
+
 /// Reads what the kernel wrote; whether there is more to come.
-fn read_answers(
+pub(super) fn read_answers(
     mut bytes: &[u8],
-    peer: IpAddr,
-    found: &mut Vec<([u8; 8], Seen)>,
+    mut take: impl FnMut(&InetResponse),
 ) -> io::Result<bool> {
     let malformed = || io::Error::from(io::ErrorKind::InvalidData);
     while !bytes.is_empty() {
@@ -198,16 +218,7 @@ fn read_answers(
         let message = message.map_err(|_| malformed())?;
         match message.payload {
             NetlinkPayload::InnerMessage(SockDiagMessage::InetResponse(response)) => {
-                let info = response.nlas.iter().find_map(|nla| match nla {
-                    Nla::TcpInfo(info) => Some(Seen::of(info)),
-                    _ => None,
-                });
-                let id = &response.header.socket_id;
-                if let Some(seen) = info
-                    && id.destination_address.to_canonical() == peer.to_canonical()
-                {
-                    found.push((id.cookie, seen));
-                }
+                take(&response);
             }
             NetlinkPayload::Done(_) => return Ok(false),
             NetlinkPayload::Error(error) => return Err(error.to_io()),
@@ -272,9 +283,8 @@ mod tests {
 
     #[test]
     fn what_is_no_answer_is_an_error() {
-        let peer = "127.0.0.1".parse().unwrap();
         for bytes in [&[1; 7][..], &[0; 16], &[0xff; 40]] {
-            assert!(read_answers(bytes, peer, &mut Vec::new()).is_err(), "{bytes:?}");
+            assert!(read_answers(bytes, |_| ()).is_err(), "{bytes:?}");
         }
     }
 

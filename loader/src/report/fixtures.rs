@@ -26,6 +26,7 @@ pub(crate) fn healthy() -> RunReport {
         shards: 2,
         connections_wanted: 64,
         connections_peak: 64,
+        connections_answered: 64,
         all_open_us: Some(2_500),
         closes: Vec::new(),
         extent: Extent::Time(Duration::from_secs(2)),
@@ -73,6 +74,7 @@ pub(super) fn doubtful() -> RunReport {
         pipeline_depth: 16,
         requests_per_connection: Some(10),
         connections_peak: 60,
+        connections_answered: 60,
         all_open_us: None,
         latency,
         rates: RateSamples::new(),
@@ -104,6 +106,7 @@ pub(crate) fn silent() -> RunReport {
             ..Counters::default()
         },
         connections_peak: 0,
+        connections_answered: 0,
         all_open_us: None,
         unanswered: Unanswered::default(),
         shard_core_shares: Vec::new(),

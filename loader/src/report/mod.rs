@@ -194,6 +194,8 @@ pub struct RunReport {
     pub connections_wanted: u64,
     /// The most connections that were open at once.
     pub connections_peak: u64,
+    /// Connections that gave at least one response, reconnects included.
+    pub connections_answered: u64,
     /// From the start of the run until all connections wanted were open at once; `None` if they
     /// never were.
     pub all_open_us: Option<u64>,

@@ -8,7 +8,7 @@ use std::process::{Command, Output};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 pub(crate) const HELLO: &str = "HTTP/1.1 200 OK\r\nContent-Length: 13\r\n\r\nHello, World!";
 
@@ -21,6 +21,8 @@ pub(crate) struct Seen {
     pub(crate) requests: AtomicU64,
     /// The last request, head and body.
     pub(crate) last: Mutex<(String, Vec<u8>)>,
+    /// When each connection was accepted, and from where it came.
+    pub(crate) accepted: Mutex<Vec<(Instant, SocketAddr)>>,
     stopped: AtomicBool,
 }
 
@@ -46,10 +48,11 @@ impl Server {
         let seen = Arc::new(Seen::default());
         let (serve, shared) = (Arc::new(serve), Arc::clone(&seen));
         thread::spawn(move || {
-            for stream in listener.incoming().map_while(Result::ok) {
+            while let Ok((stream, peer)) = listener.accept() {
                 if shared.stopped.load(Ordering::Relaxed) {
                     break;
                 }
+                shared.accepted.lock().expect("not poisoned").push((Instant::now(), peer));
                 shared.connections.fetch_add(1, Ordering::Relaxed);
                 let (serve, seen) = (Arc::clone(&serve), Arc::clone(&shared));
                 // A connection that breaks is what some of these tests are about.
@@ -132,6 +135,15 @@ impl Client {
 
     pub(crate) fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
         self.input.get_mut().write_all(bytes)
+    }
+
+    /// Ends the connection with a reset, whatever is under way.
+    #[allow(dead_code, reason = "not all programs that share this have a use for it")]
+    pub(crate) fn reset(self) -> io::Result<()> {
+        // What lingers for no time at all is not ended in order.
+        let stream = self.input.get_ref();
+        rustix::net::sockopt::set_socket_linger(stream, Some(Duration::ZERO))?;
+        Ok(())
     }
 
     /// Reads and answers nothing until the client is gone.

@@ -119,7 +119,7 @@ mod tests {
             r#""corrected_latency_us":null,"expected_interval_us":null,"#,
             r#""shard_requests_per_sec":{"mean":25000.0,"stdev":816.497,"max":26000,"#,
             r#""within_stdev_percent":50.0,"count":4},"#,
-            r#""connections":{"wanted":64,"peak":64,"opened":64,"closed":0,"all_open_us":2500},"#,
+            r#""connections":{"wanted":64,"peak":64,"opened":64,"closed":0,"answered":64,"all_open_us":2500},"#,
             r#""reconnects":0,"closes":[],"#,
             r#""status":{"1xx":0,"2xx":100000,"3xx":0,"4xx":0,"5xx":0},"#,
             r#""unanswered":{"count":64,"oldest_us":20000},"#,

@@ -125,6 +125,9 @@ pub(super) struct Connections {
     pub(super) peak: u64,
     pub(super) opened: u64,
     pub(super) closed: u64,
+    /// Reports of before it was counted have none.
+    #[serde(default)]
+    pub(super) answered: u64,
     /// From the start until all wanted were open at once; null if they never were.
     pub(super) all_open_us: Option<u64>,
 }

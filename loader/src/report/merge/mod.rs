@@ -130,6 +130,7 @@ impl<'a> Merged<'a> {
         report.shards = self.each().map(|it| it.shards).sum();
         report.connections_wanted = self.sum(|it| it.connections_wanted);
         report.connections_peak = self.sum(|it| it.connections_peak);
+        report.connections_answered = self.sum(|it| it.connections_answered);
         let all_open: Option<Vec<u64>> = self.each().map(|it| it.all_open_us).collect();
         report.all_open_us = all_open.and_then(|all| all.into_iter().max());
         report.closes = self.closes();

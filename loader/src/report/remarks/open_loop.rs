@@ -15,7 +15,7 @@ const WAITED_SHARE: f64 = 0.01;
 /// Reasons not to trust the run.
 pub(super) fn warnings(report: &RunReport) -> Vec<String> {
     let Some(open) = &report.open_loop else { return Vec::new() };
-    let found = [rate(report, open), unsent(open), shed(open), late_sends(open)];
+    let found = [rate(report, open), unsent(report, open), shed(open), late_sends(open)];
     found.into_iter().flatten().collect()
 }
 
@@ -37,11 +37,14 @@ fn rate(report: &RunReport, open: &OpenLoop) -> Option<String> {
     })
 }
 
-fn unsent(open: &OpenLoop) -> Option<String> {
-    (open.unsent > 0).then(|| {
+/// What fell due in the last moment of the run has not been sent yet, and that says nothing: only
+/// what has waited longer than any request that was answered does.
+fn unsent(report: &RunReport, open: &OpenLoop) -> Option<String> {
+    let max_us = report.latency.max_ns() as f64 / 1_000.0;
+    (open.unsent > 0 && open.oldest_unsent_us as f64 > max_us).then(|| {
         format!(
-            "{} of {} due had not been sent at the end, the oldest waiting for {}: missing from the \
-             latencies; the true tail is longer",
+            "{} of {} due had not been sent at the end, the oldest waiting for {}, longer than any \
+             that was answered: missing from the latencies; the true tail is longer",
             open.unsent,
             plural(open.due, "request", "requests"),
             units::duration_us(open.oldest_unsent_us as f64),
@@ -118,13 +121,29 @@ mod tests {
                 "50000.00 requests a second were answered of 60000.00 asked for (83.3 %): the load \
                  was less than the schedule",
                 "1 of 120000 requests due had not been sent at the end, the oldest waiting for \
-                 1.50s: missing from the latencies; the true tail is longer",
+                 1.50s, longer than any that was answered: missing from the latencies; the true tail \
+                 is longer",
                 "19999 of 120000 requests due were given up unsent, as --deadline had passed: \
                  missing from the latencies",
                 "ringload itself was late: 1 % of its sends left 3.00ms or more after they were \
                  due, though a connection was idle; response times include that",
             ]
         );
+    }
+
+    #[test]
+    fn what_fell_due_at_the_very_end_is_no_loss() {
+        let found = |oldest_unsent_us| {
+            remarks(|report, open| {
+                report.latency.record(700_000_000);
+                (open.unsent, open.oldest_unsent_us) = (3, oldest_unsent_us);
+            })
+        };
+        assert_eq!(found(24), Remarks::default());
+        assert_eq!(found(700_000), Remarks::default());
+        let warnings = found(710_000).warnings;
+        assert!(warnings.len() == 1 && warnings[0].starts_with("3 of "), "{warnings:?}");
+        assert!(warnings[0].contains(" 710.00ms, longer than any"), "{warnings:?}");
     }
 
     #[test]
