@@ -19,6 +19,7 @@
 
 #![forbid(unsafe_code)]
 
+pub mod ab;
 pub mod collect;
 pub mod config;
 pub mod connection;
