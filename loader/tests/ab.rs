@@ -3,19 +3,38 @@
 //! It takes the right to make network namespaces. Where there is none these tests are skipped, with a
 //! line that says so; with CI=true in the environment that is a failure.
 
-mod support;
-
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::thread;
 use std::time::{Duration, Instant};
+
+use clap::Parser;
 
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
-use support::{Ran, command, ringload};
 
-const RINGSERVE: &str = "ringserve";
+/// What a run of the program has left.
+#[derive(Debug)]
+struct Ran {
+    code: Option<i32>,
+    stdout: String,
+    stderr: String,
+}
+
+fn command(args: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_ringload"));
+    command.args(args);
+    command
+}
+
+/// Runs the program to its end.
+fn ringload(args: &[&str]) -> Ran {
+    let output = command(args).output().expect("ringload can be started");
+    let text = |bytes| String::from_utf8(bytes).expect("UTF-8");
+    Ran { code: output.status.code(), stdout: text(output.stdout), stderr: text(output.stderr) }
+}
 
 /// Whether namespaces can be made here. Failing that is an error in CI, and a skipped test elsewhere.
 fn may_make_namespaces() -> bool {
@@ -35,11 +54,33 @@ fn may_make_namespaces() -> bool {
     may
 }
 
-/// The ringserve that was built with this test, if it was; else one that speaks just enough HTTP.
-fn server() -> String {
-    let beside = Path::new(env!("CARGO_BIN_EXE_ringload")).with_file_name(RINGSERVE);
-    assert!(beside.is_file(), "cargo build -p ringserve: there is no {}", beside.display());
-    format!("{} --listen 127.0.0.1:{{port}} --shards 1", beside.display())
+/// The command of a ringserve that is this very program, so that nothing else must have been built.
+/// The mark stands in its command line, as a filter that no test has as its name.
+fn server(mark: &str) -> String {
+    let program = std::env::current_exe().expect("this program has a path");
+    let program = program.to_str().expect("UTF-8");
+    format!(
+        "env {PORT_VARIABLE}={{port}} {program} --exact the_server {mark} --ignored --nocapture"
+    )
+}
+
+const PORT_VARIABLE: &str = "RINGLOAD_AB_TEST_PORT";
+
+/// No test: the server of the others, until it is killed.
+#[test]
+#[ignore = "it is the server that the other tests start"]
+fn the_server() {
+    let Ok(port) = std::env::var(PORT_VARIABLE) else {
+        return;
+    };
+    let address = format!("127.0.0.1:{port}");
+    let flags = ["ringserve", "--listen", &address, "--shards", "1"];
+    let flags = ringserve::Flags::try_parse_from(flags).expect("ringserve's flags");
+    let config = ringserve::Config::from_flags(&flags).expect("ringserve's flags");
+    let _server = ringserve::start(&config).expect("it can be started");
+    loop {
+        thread::park();
+    }
 }
 
 /// Network namespaces that some process is in.
@@ -105,7 +146,7 @@ fn array<'a>(value: &'a Value, pointer: &str) -> &'a Vec<Value> {
 
 /// Duet needs two cores; one core still has the other mode.
 fn mode() -> &'static str {
-    if std::thread::available_parallelism().is_ok_and(|cores| cores.get() >= 2) {
+    if thread::available_parallelism().is_ok_and(|cores| cores.get() >= 2) {
         "duet"
     } else {
         "interleaved"
@@ -121,7 +162,7 @@ fn six_short_rounds_of_the_same() {
     let (json, markdown, html) =
         (folder.path("r.json"), folder.path("r.md"), folder.path("r.html"));
     // A mark in each command line of this test: of server, load and namespace holder alike.
-    let server = format!("{} --keepalive-timeout 4711s", server());
+    let server = server("mark-of-the-same");
     let profiles = profiles();
     let (before, settings) = (namespaces(), host_settings());
     let ran = ringload(&[
@@ -156,7 +197,8 @@ fn six_short_rounds_of_the_same() {
         "/",
     ]);
     // Six rounds of 14 tests cannot show anything: neither a difference nor a void.
-    let report = ran.json(0);
+    assert_eq!(ran.code, Some(0), "{ran:?}");
+    let report: Value = serde_json::from_str(&ran.stdout).expect("JSON");
     check_report(&report);
     assert_eq!(fs::read_to_string(&json).expect("written"), ran.stdout);
     assert!(fs::read_to_string(&markdown).expect("written").starts_with("# A/B comparison: "));
@@ -165,7 +207,7 @@ fn six_short_rounds_of_the_same() {
     assert_eq!(progress.len(), 6, "{progress:?}");
     assert!(progress[5].starts_with("round 6 of 6, about 0m0"), "{progress:?}");
 
-    assert_eq!(processes_with("4711s"), [""; 0]);
+    assert_eq!(processes_with("mark-of-the-same"), [""; 0]);
     let after = namespaces();
     let left: Vec<_> = after.difference(&before).collect();
     assert!(left.is_empty() || is_someone_elses(&left), "namespaces are left: {left:?}");
@@ -180,7 +222,7 @@ fn is_someone_elses(left: &[&PathBuf]) -> bool {
         if !left.iter().any(|one| now.contains(*one)) {
             return true;
         }
-        std::thread::sleep(Duration::from_millis(50));
+        thread::sleep(Duration::from_millis(50));
     }
     false
 }
@@ -237,7 +279,7 @@ fn a_load_that_gets_no_answer_is_told() {
         return;
     }
     // It serves, but not this: every answer is an error.
-    let server = server();
+    let server = server("mark-of-no-answer");
     let ran = ringload(&[
         "ab",
         "--mode",
@@ -289,7 +331,7 @@ fn nothing_is_left_when_it_is_killed() {
     if !may_make_namespaces() {
         return;
     }
-    let server = format!("{} --keepalive-timeout 4712s", server());
+    let server = server("mark-of-the-killed");
     for signal in [Signal::KILL, Signal::INT] {
         let mut child = command(&[
             "ab",
@@ -323,7 +365,7 @@ fn nothing_is_left_when_it_is_killed() {
         if signal == Signal::INT {
             assert_eq!(status.code(), Some(130));
         }
-        wait_until(|| processes_with("4712s").is_empty(), "the servers are gone");
+        wait_until(|| processes_with("mark-of-the-killed").is_empty(), "the servers are gone");
         wait_until(|| !is_loaded(), "the loads are gone");
     }
 }
@@ -332,6 +374,6 @@ fn wait_until(condition: impl Fn() -> bool, what: &str) {
     let until = Instant::now() + Duration::from_secs(60);
     while !condition() {
         assert!(Instant::now() < until, "waited in vain: {what}");
-        std::thread::sleep(Duration::from_millis(10));
+        thread::sleep(Duration::from_millis(10));
     }
 }

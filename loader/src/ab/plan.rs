@@ -56,8 +56,8 @@ pub fn plan(mode: Mode, rounds: usize, seed: u64) -> Vec<Round> {
     }
 }
 
-/// Each round holds two duets, A with B and A with the control, in random order. Where A begins is
-/// random; from then on it changes sides each time.
+/// Each round holds two duets, A with B and A with the control, in random order, and so is who of a
+/// duet starts first. Where A begins is random; from then on it changes sides each time.
 fn duets(rounds: usize, random: &mut fastrand::Rng) -> Vec<Round> {
     let mut place_of_a = [random.usize(..2), random.usize(..2)];
     let mut planned = Vec::with_capacity(rounds);
@@ -66,7 +66,9 @@ fn duets(rounds: usize, random: &mut fastrand::Rng) -> Vec<Round> {
             .into_iter()
             .zip(place_of_a)
             .map(|(other, place)| {
-                vec![Seat { arm: Arm::A, place }, Seat { arm: other, place: 1 - place }]
+                let mut slot = [Seat { arm: Arm::A, place }, Seat { arm: other, place: 1 - place }];
+                random.shuffle(&mut slot);
+                slot.to_vec()
             })
             .collect();
         random.shuffle(&mut slots);
@@ -153,16 +155,21 @@ mod tests {
     /// Where A is when `other` runs beside it; both are there, on different places.
     fn place_beside(round: &Round, other: Arm) -> usize {
         assert_eq!(round.slots.len(), 2);
-        let slot = round.slots.iter().find(|slot| slot[1].arm == other).expect("it runs");
-        assert!(slot.len() == 2 && slot[0].arm == Arm::A && slot[0].place + slot[1].place == 1);
-        slot[0].place
+        let has_other = |slot: &&Slot| slot.iter().any(|seat| seat.arm == other);
+        let slot = round.slots.iter().find(has_other).expect("it runs");
+        assert!(slot.len() == 2 && slot[0].place + slot[1].place == 1);
+        slot.iter().find(|seat| seat.arm == Arm::A).expect("A is beside it").place
     }
 
     #[test]
-    fn which_duet_is_first_is_left_to_chance() {
+    fn which_duet_is_first_and_who_of_it_is_left_to_chance() {
         let rounds = plan(Mode::Duet, 40, 1);
-        let first = rounds.iter().filter(|round| round.slots[0][1].arm == Arm::B).count();
+        let with_b = |slot: &Slot| slot.iter().any(|seat| seat.arm == Arm::B);
+        let first = rounds.iter().filter(|round| with_b(&round.slots[0])).count();
         assert!((10..=30).contains(&first), "{first} of 40");
+        let slots = rounds.iter().flat_map(|round| &round.slots);
+        let first = slots.filter(|slot| slot[0].arm == Arm::A).count();
+        assert!((25..=55).contains(&first), "{first} of 80");
     }
 
     #[test]

@@ -58,21 +58,16 @@ fn settings(name: &str, arm: &ArmTold, told: &mut Vec<String>) {
 }
 
 fn losses<'a>(name: &str, runs: impl Iterator<Item = &'a RunRecord>, told: &mut Vec<String>) {
-    let (mut count, mut errors, mut unanswered, mut overflows, mut drops, mut distrusted) =
-        (0_u32, 0, 0, 0, 0, 0_u32);
+    let (mut count, mut errors, mut overflows, mut drops, mut distrusted) = (0_u32, 0, 0, 0, 0_u32);
     for run in runs {
         count += 1;
         errors += run.errors_total();
-        unanswered += run.unanswered;
         let listen = run.listen.unwrap_or_default();
         (overflows, drops) = (overflows + listen.overflows, drops + listen.drops);
         distrusted += u32::from(!run.warnings.is_empty());
     }
     if errors > 0 {
         told.push(format!("{name}: {errors} errors in {count} runs"));
-    }
-    if unanswered > 0 {
-        told.push(format!("{name}: {unanswered} requests without an answer when their runs ended"));
     }
     if overflows > 0 || drops > 0 {
         told.push(format!(
@@ -147,7 +142,6 @@ mod tests {
         report.rounds = 9;
         let slot = &mut report.records[3].slots[0];
         slot.runs[0].errors.insert("read".to_owned(), 7);
-        slot.runs[1].unanswered = 2;
         slot.runs[1].listen = Some(crate::ab::netns::ListenLosses { overflows: 4, drops: 5 });
         slot.runs[1].warnings.push("slow".to_owned());
         slot.foreign_share = Some(5.0);
@@ -155,8 +149,7 @@ mod tests {
         for part in [
             "9 rounds cannot show any difference: 14 tests together take at least 10",
             "odd number",
-            "A: 7 errors in 40 runs",
-            "B: 2 requests without an answer",
+            "A: 7 errors in 60 runs",
             "B: listeners lost connections: 4 queue overflows, 5 drops",
             "B: ringload warns of 1 of 20 runs",
             "Other programs used 14.4 % of the machine on average, 500 % at most",
