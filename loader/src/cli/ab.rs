@@ -8,8 +8,8 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
+use clap::Args;
 use clap::error::ErrorKind;
-use clap::{CommandFactory, Parser};
 use ringbench_measure::units;
 use ringload::Format;
 use ringload::ab::report::{html, json, markdown::Markdown, text::Text};
@@ -164,14 +164,6 @@ const AFTER_HELP: &str = "\
 Exit codes: 0 answered, whatever the answer, 1 a run failed, 2 bad arguments, 4 void, \
 130/143 interrupted.";
 
-/// For errors about several flags, as clap reports one about a single flag.
-#[derive(Debug, Parser)]
-#[command(name = "ringload ab")]
-struct Alone {
-    #[command(flatten)]
-    _flags: AbFlags,
-}
-
 /// Compares, and tells what came out.
 pub(super) fn run(flags: &AbFlags) -> Result<ExitCode, Box<dyn Error>> {
     if flags.write_settings {
@@ -204,8 +196,14 @@ pub(super) fn run(flags: &AbFlags) -> Result<ExitCode, Box<dyn Error>> {
 fn bad_arguments(error: &(dyn Error + 'static)) -> ! {
     match error.downcast_ref::<ringload::ab::ArmError>() {
         Some(ringload::ab::ArmError::Flags(error)) => error.exit(),
-        _ => Alone::command().error(ErrorKind::ValueValidation, error).exit(),
+        // As clap reports an error about a single flag.
+        _ => command().error(ErrorKind::ValueValidation, error).exit(),
     }
+}
+
+/// The subcommand by itself.
+fn command() -> clap::Command {
+    AbFlags::augment_args(clap::Command::new("ringload ab"))
 }
 
 fn comparison(flags: &AbFlags) -> Result<Comparison, Box<dyn Error>> {
@@ -238,12 +236,22 @@ fn write_settings() -> Result<ExitCode, Box<dyn Error>> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Files to write, opened before the first round: hours are lost otherwise.
-struct Outputs(Vec<(File, PathBuf, fn(&AbReport) -> String)>);
+/// Makes a file's text of a report.
+type Writer = fn(&AbReport) -> String;
+
+/// A file to write.
+struct Output {
+    file: File,
+    path: PathBuf,
+    writer: Writer,
+}
+
+/// All of them, opened before the first round: hours are lost otherwise.
+struct Outputs(Vec<Output>);
 
 impl Outputs {
     fn open(flags: &AbFlags) -> Result<Self, Box<dyn Error>> {
-        let wanted: [(&Option<PathBuf>, fn(&AbReport) -> String); 3] = [
+        let wanted: [(&Option<PathBuf>, Writer); 3] = [
             (&flags.json, json::render),
             (&flags.markdown, |report| Markdown(report).to_string()),
             (&flags.html, html::page),
@@ -252,13 +260,13 @@ impl Outputs {
         for (path, writer) in wanted {
             let Some(path) = path else { continue };
             let file = File::create(path).map_err(|error| cannot_write(path, &error))?;
-            files.push((file, path.clone(), writer));
+            files.push(Output { file, path: path.clone(), writer });
         }
         Ok(Self(files))
     }
 
     fn write(self, report: &AbReport) -> Result<(), Box<dyn Error>> {
-        for (mut file, path, writer) in self.0 {
+        for Output { mut file, path, writer } in self.0 {
             let written = file.write_all(writer(report).as_bytes());
             written.map_err(|error| cannot_write(&path, &error))?;
         }
@@ -339,6 +347,8 @@ fn parse_seconds(text: &str) -> Result<Duration, String> {
 
 #[cfg(test)]
 mod tests {
+    use clap::FromArgMatches;
+
     use super::*;
 
     #[test]
@@ -362,16 +372,20 @@ mod tests {
         assert_eq!(standing(&progress(left)), "round 3 of 20, about 1m15s left");
     }
 
+    fn parse(line: &str) -> Result<AbFlags, clap::Error> {
+        AbFlags::from_arg_matches(&command().try_get_matches_from(line.split_whitespace())?)
+    }
+
     #[test]
     fn a_whole_command_line() {
         let line = "ab --a default --b default --a-server srv{port} --b-server srv{port} \
                     --b-server-args=--fast --rounds 12 --margin 2% --seconds 0.5 -- -c 64 /x";
-        let flags = Alone::try_parse_from(line.split_whitespace()).expect("in order")._flags;
+        let flags = parse(line).expect("in order");
         let comparison = comparison(&flags).expect("in order");
         assert_eq!(comparison.b.server, ["srv8080", "--fast"]);
         assert_eq!(comparison.a.load, ["-c", "64", "-d", "500000us"]);
         assert_eq!((comparison.rounds, comparison.mode), (12, Mode::Duet));
-        assert!(Alone::try_parse_from(["ab", "--a", "x"]).is_err(), "no scenario");
-        assert!(Alone::try_parse_from(["ab", "--write-settings"]).is_ok());
+        assert!(parse("ab --a x").is_err(), "no scenario");
+        assert!(parse("ab --write-settings").is_ok());
     }
 }

@@ -49,8 +49,8 @@ fn of(effect: f64, of_control: f64, missing: Option<Metric>) -> AbReport {
         let slots = [(Arm::B, 1.0, effect), (Arm::Control, 0.7, of_control)];
         let slots = slots.map(|(arm, speed, effect)| {
             let mut runs = [run(Arm::A, round % 2), run(arm, 1 - round % 2)];
-            for metric in 0..TYPICAL.len() {
-                let base = TYPICAL[metric] * speed;
+            for (metric, typical) in TYPICAL.into_iter().enumerate() {
+                let base = typical * speed;
                 let truth = match metric {
                     0 => 1.0 + effect,
                     1 if arm == Arm::B => 1.0 / (1.0 + effect),

@@ -22,6 +22,8 @@ const MORE_STYLE: &str = "\
 .forest .whisker { stroke: currentColor; stroke-width: 2; fill: none; }
 .forest .dot { fill: currentColor; }
 .forest .name { fill: var(--ink); }
+.charts, .scroll, .notes { margin-bottom: 16px; }
+p + .scroll { margin-top: 12px; }
 .void { color: var(--bad); }
 ";
 
@@ -142,7 +144,7 @@ impl Forest<'_> {
     fn x(&self, ratio: f64) -> f64 {
         let reach = self.reach();
         let share = ratio.max(f64::MIN_POSITIVE).ln().clamp(-reach, reach) / reach;
-        LEFT + (share + 1.0) / 2.0 * (WIDTH - LEFT - RIGHT)
+        LEFT + f64::midpoint(share, 1.0) * (WIDTH - LEFT - RIGHT)
     }
 
     fn write_row(&self, out: &mut fmt::Formatter<'_>, place: usize, row: &Compared) -> fmt::Result {
@@ -202,7 +204,7 @@ impl Display for Forest<'_> {
             let (x, class) = (self.x(ratio), if share == 0.0 { "one" } else { "grid" });
             writeln!(out, "<path class=\"{class}\" d=\"M{x:.1} {TOP}V{bottom}\"/>")?;
             let (y, label) = (height - 8.0, words::change(ratio));
-            let (class, x) = if share == 1.0 { ("end", WIDTH - 2.0) } else { ("mid", x) };
+            let (class, x) = if share > 0.9 { ("end", WIDTH - 2.0) } else { ("mid", x) };
             writeln!(
                 out,
                 "<text class=\"{class}\" x=\"{x:.1}\" y=\"{y}\">{}</text>",
