@@ -225,7 +225,7 @@ impl Namespace {
     }
 
     /// The processes inside, but for the holder. All are ours: the namespace is.
-    fn inside(&self) -> Vec<Pid> {
+    pub(super) fn inside(&self) -> Vec<Pid> {
         let holder = self.holder.id().cast_signed();
         let Ok(entries) = fs::read_dir("/proc") else { return Vec::new() };
         let pid_of = |entry: &fs::DirEntry| entry.file_name().to_str()?.parse::<i32>().ok();

@@ -191,7 +191,7 @@ impl<'a> Runner<'a> {
         }
         let before = MachineTimes::now();
         let mut loads = Vec::with_capacity(slot.len());
-        for (seat, ready) in slot.iter().zip(&ready) {
+        for (seat, ready) in slot.iter().zip(&mut ready) {
             let (arm, place) = of(seat);
             loads.push(ready.start_load(arm, place).map_err(|error| (seat.arm, error))?);
         }
@@ -250,12 +250,13 @@ fn record_run(seat: Seat, outcomes: &Outcomes) -> RunRecord {
     RunRecord {
         arm: seat.arm,
         place: seat.place,
-        values: Metric::ALL.map(|metric| metric.of(report)),
+        values: Metric::ALL.map(|metric| metric.of(report, outcomes.server_cpu_ns)),
         requests: number("/requests").unwrap_or_default(),
         errors: errors.map(|(kind, count)| (kind.clone(), count.as_u64().unwrap_or(0))).collect(),
         unanswered: number("/unanswered/count").unwrap_or_default(),
         listen: outcomes.losses,
-        cpu_ns: number("/server/cpu_ns")
+        cpu_ns: outcomes
+            .server_cpu_ns
             .zip(number("/loader/cpu_ns"))
             .map(|(server, loader)| server + loader),
         warnings: report
@@ -288,13 +289,12 @@ mod tests {
         let report = serde_json::json!({
             "requests": 10, "requests_per_sec": 5.0,
             "errors": {"connect": 0, "read": 2}, "unanswered": {"count": 1},
-            "server": {"cpu_ns": 30, "cpu_us_per_request": 3.0},
             "loader": {"cpu_ns": 12, "cpu_us_per_request": 1.2},
             "warnings": ["w"],
         });
         let seat = Seat { arm: Arm::B, place: 1 };
-        let run = record_run(seat, &Outcomes { report, losses: None });
-        assert_eq!((run.requests, run.unanswered, run.cpu_ns), (10, 1, Some(42)));
+        let run = record_run(seat, &Outcomes { report, server_cpu_ns: Some(30_000), losses: None });
+        assert_eq!((run.requests, run.unanswered, run.cpu_ns), (10, 1, Some(30_012)));
         assert_eq!((run.errors.get("read"), run.errors_total()), (Some(&2), 2));
         assert_eq!(run.warnings, ["w"]);
         let rates = [Some(5.0), Some(3.0), Some(1.2)];

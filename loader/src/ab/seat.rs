@@ -1,5 +1,6 @@
 //! One run of one arm: a namespace, settings, a server, a load, and all of it gone again.
 
+use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::fs;
 use std::io;
@@ -8,6 +9,7 @@ use std::process::ExitStatus;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use ringbench_measure::proc;
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
@@ -116,12 +118,16 @@ pub(super) struct Ready {
     server: Captured,
     namespace: Namespace,
     pub(super) applied: Vec<Applied>,
+    /// What each of its processes had used when the load was started.
+    cpu_before: BTreeMap<u32, u64>,
 }
 
 /// What one run has given.
 #[derive(Debug)]
 pub(super) struct Outcomes {
     pub(super) report: Value,
+    /// What all processes of the server have used from before the load until after it.
+    pub(super) server_cpu_ns: Option<u64>,
     pub(super) losses: Option<ListenLosses>,
 }
 
@@ -140,7 +146,7 @@ impl Ready {
         command.args(&arm.server[1..]);
         let server = Captured::start(&mut command, b"", false)
             .map_err(|source| failed("cannot start nsenter", source))?;
-        let mut ready = Self { server, namespace, applied };
+        let mut ready = Self { server, namespace, applied, cpu_before: BTreeMap::new() };
         ready.wait_until_it_listens(arm, is_over)?;
         Ok(ready)
     }
@@ -177,13 +183,34 @@ impl Ready {
     }
 
     /// Starts the load.
-    pub(super) fn start_load(&self, arm: &ArmSetup, place: &Place) -> Result<Captured, SeatError> {
+    pub(super) fn start_load(
+        &mut self,
+        arm: &ArmSetup,
+        place: &Place,
+    ) -> Result<Captured, SeatError> {
         let program = own_program()?;
         let mut command = self.namespace.command(&place.load, program.as_os_str());
         command.args(["--format", "json", "--no-progress", "--server-pid"]);
         command.arg(self.server.pid().to_string()).args(&arm.load).arg(&arm.url);
+        self.cpu_before = self.cpu_used();
         Captured::start(&mut command, b"", true)
             .map_err(|source| failed("cannot start nsenter", source))
+    }
+
+    /// What each process inside has used so far: those of the server, as long as there is no load.
+    fn cpu_used(&self) -> BTreeMap<u32, u64> {
+        let pids = self.namespace.inside().into_iter();
+        let pids = pids.map(|pid| pid.as_raw_nonzero().get().cast_unsigned());
+        // One that ends meanwhile takes its time with it.
+        pids.filter_map(|pid| Some((pid, proc::sample(pid).ok()?.cpu_ns))).collect()
+    }
+
+    /// What the server has used since the load was started; `None` where nothing can be told.
+    fn server_cpu_ns(&self) -> Option<u64> {
+        let now = self.cpu_used();
+        let before = |pid| self.cpu_before.get(pid).copied().unwrap_or_default();
+        let used = now.iter().map(|(pid, cpu_ns)| cpu_ns.saturating_sub(before(pid)));
+        (!now.is_empty()).then(|| used.sum())
     }
 
     /// Waits for the load, and reads its report.
@@ -212,7 +239,8 @@ impl Ready {
         }
         let report = serde_json::from_slice(&left.stdout)
             .map_err(|source| SeatError::NoReport { command, source })?;
-        Ok(Outcomes { report, losses: self.namespace.listen_losses() })
+        let server_cpu_ns = self.server_cpu_ns();
+        Ok(Outcomes { report, server_cpu_ns, losses: self.namespace.listen_losses() })
     }
 
     /// Asks the server to end, and ends it and the namespace.

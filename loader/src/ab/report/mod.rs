@@ -217,6 +217,9 @@ impl AbReport {
     }
 }
 
+/// With fewer rounds there is no test to speak of: two chances in 2^5 are more than one in twenty.
+const FEWEST_PAIRS: usize = 6;
+
 /// B and the control beside A, all tested together.
 fn judge(records: &[RoundRecord], rules: &Rules) -> (Vec<Compared>, Vec<Compared>) {
     let mut sources = Vec::new();
@@ -224,8 +227,8 @@ fn judge(records: &[RoundRecord], rules: &Rules) -> (Vec<Compared>, Vec<Compared
         for (place, metric) in Metric::ALL.into_iter().enumerate() {
             let pairs: Vec<(f64, f64)> =
                 records.iter().filter_map(|round| round.pair(arm, place)).collect();
-            // What no round has was not tested; that it is missing is a warning.
-            if !pairs.is_empty() {
+            // What few rounds have is not tested; that it is missing is a warning.
+            if pairs.len() >= FEWEST_PAIRS {
                 sources.push((arm, metric, pairs));
             }
         }

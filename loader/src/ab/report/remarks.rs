@@ -85,15 +85,17 @@ fn losses<'a>(name: &str, runs: impl Iterator<Item = &'a RunRecord>, told: &mut 
 fn missing(report: &AbReport, told: &mut Vec<String>) {
     for metric in Metric::ALL {
         for (compared, who) in [(&report.findings, "B"), (&report.control, "the control")] {
-            let found = compared.iter().find(|compared| compared.metric == metric);
-            let rounds = found.map_or(0, |compared| compared.finding.rounds);
-            if rounds < report.rounds {
-                told.push(format!(
-                    "{}: {} of {} rounds of {who} have no figure to compare",
-                    metric.title(),
-                    report.rounds - rounds,
+            let title = metric.title();
+            match compared.iter().find(|compared| compared.metric == metric) {
+                None => told.push(format!(
+                    "{title}: too few rounds of {who} have a figure to compare; it was not tested"
+                )),
+                Some(found) if found.finding.rounds < report.rounds => told.push(format!(
+                    "{title}: {} of {} rounds of {who} have no figure to compare",
+                    report.rounds - found.finding.rounds,
                     report.rounds
-                ));
+                )),
+                Some(_) => {}
             }
         }
     }
