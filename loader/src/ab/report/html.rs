@@ -123,7 +123,8 @@ struct Forest<'a> {
 }
 
 const WIDTH: f64 = 560.0;
-const LEFT: f64 = 150.0;
+/// The longest name, as large as it is on the smallest screens.
+const LEFT: f64 = 196.0;
 const RIGHT: f64 = 24.0;
 const TOP: f64 = 10.0;
 const ROW: f64 = 30.0;
@@ -205,11 +206,11 @@ impl Display for Forest<'_> {
             writeln!(out, "<path class=\"{class}\" d=\"M{x:.1} {TOP}V{bottom}\"/>")?;
             let (y, label) = (height - 8.0, words::change(ratio));
             let (class, x) = if share > 0.9 { ("end", WIDTH - 2.0) } else { ("mid", x) };
-            writeln!(
-                out,
-                "<text class=\"{class}\" x=\"{x:.1}\" y=\"{y}\">{}</text>",
-                Escaped(&label)
-            )?;
+            // There is room for three on small screens.
+            if [-1.0, 0.0, 1.0].contains(&share) {
+                let label = Escaped(&label);
+                writeln!(out, "<text class=\"{class}\" x=\"{x:.1}\" y=\"{y}\">{label}</text>")?;
+            }
         }
         for (place, row) in self.rows.iter().enumerate() {
             self.write_row(out, place, row)?;
