@@ -11,7 +11,7 @@
 //!
 //! // Two metrics of 20 rounds: one that is 3 % up in each, give or take, and one that is not.
 //! let up = (0..20).map(|round| 0.03 + 0.01 * f64::from(round % 3 - 1)).collect();
-//! let even = (0..20).map(|round| 0.02 * f64::from(round % 2) - 0.01).collect();
+//! let even = (0..20).map(|round| 0.01 * f64::from(round % 2) - 0.005).collect();
 //! let findings = compare(&[up, even], &Rules::default());
 //! assert_eq!(findings[0].verdict, Verdict::Different);
 //! assert_eq!(findings[1].verdict, Verdict::Equivalent);
