@@ -6,7 +6,8 @@
 //! [`run`](mod@run) starts and watches the shards, [`collect`] merges what they leave behind, and
 //! [`report`] makes text of it. [`observe`] watches server, machine and TCP meanwhile, and [`verdict`]
 //! says from all that what limited the run. [`tui`] draws a run while it goes on.
-//! [`report`] makes text of it. [`script`] is for wrk's Lua scripts.
+//! [`report`] makes text of it. [`script`] is for wrk's Lua scripts. [`ab`] compares two arms by many
+//! runs.
 //!
 //! ```no_run
 //! use clap::Parser;

@@ -5,12 +5,16 @@
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::io::{Read, Write};
+use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::{Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use clap::Parser;
+use ringload::ab::plan::{Arm, Mode, plan};
 
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
@@ -74,6 +78,9 @@ fn the_server() {
         return;
     };
     let address = format!("127.0.0.1:{port}");
+    if is_slow_this_time() {
+        serve_slowly(&address);
+    }
     let flags = ["ringserve", "--listen", &address, "--shards", "1"];
     let flags = ringserve::Flags::try_parse_from(flags).expect("ringserve's flags");
     let config = ringserve::Config::from_flags(&flags).expect("ringserve's flags");
@@ -81,6 +88,113 @@ fn the_server() {
     loop {
         thread::park();
     }
+}
+
+/// A file with how often the server was started before, and at which of the starts it is to be slow.
+const STARTS_VARIABLE: &str = "RINGLOAD_AB_TEST_STARTS";
+const SLOW_VARIABLE: &str = "RINGLOAD_AB_TEST_SLOW";
+
+fn is_slow_this_time() -> bool {
+    let (Some(file), Ok(slow)) = (std::env::var_os(STARTS_VARIABLE), std::env::var(SLOW_VARIABLE))
+    else {
+        return false;
+    };
+    let before: usize = match fs::read_to_string(&file) {
+        Ok(text) => text.parse().expect("a number"),
+        Err(_) => 0,
+    };
+    fs::write(&file, (before + 1).to_string()).expect("can be written");
+    slow.split(',').any(|start| start.parse() == Ok(before))
+}
+
+/// Every answer takes its time.
+fn serve_slowly(address: &str) -> ! {
+    const ANSWER: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
+    let listener = TcpListener::bind(address).expect("bind");
+    for mut stream in listener.incoming().map_while(Result::ok) {
+        thread::spawn(move || {
+            let mut piece = [0; 4096];
+            // Requests of this load are small and come one by one: each is one piece.
+            while let Ok(1..) = stream.read(&mut piece) {
+                thread::sleep(Duration::from_millis(5));
+                if stream.write_all(ANSWER).is_err() {
+                    break;
+                }
+            }
+        });
+    }
+    unreachable!("a listener has no last connection");
+}
+
+/// Comparisons at the same time disturb each other, and in the same step where their seed is one.
+static ALONE: Mutex<()> = Mutex::new(());
+
+/// A comparison of ten short rounds in which the servers of one arm are slow: those of its starts in
+/// the plan, which the seed makes known.
+fn with_a_slow(arm: Arm, name: &str) -> Ran {
+    const ROUNDS: usize = 10;
+    let folder = Folder::new(name);
+    let planned = if mode() == "duet" { Mode::Duet } else { Mode::Interleaved };
+    let rounds = plan(planned, ROUNDS, 1);
+    let starts = rounds.iter().flat_map(|round| &round.slots).flatten().enumerate();
+    let slow: Vec<String> =
+        starts.filter(|(_, seat)| seat.arm == arm).map(|(start, _)| start.to_string()).collect();
+    assert_eq!(slow.len(), ROUNDS);
+    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+    let server = server("mark-of-the-slow");
+    let server = format!(
+        "env {STARTS_VARIABLE}={} {SLOW_VARIABLE}={} {server}",
+        folder.path("starts"),
+        slow.join(",")
+    );
+    ringload(&[
+        "ab",
+        "--mode",
+        mode(),
+        "--rounds",
+        "10",
+        "--seed",
+        "1",
+        "--seconds",
+        "0.3",
+        "--no-progress",
+        "--a-server",
+        &server,
+        "--b-server",
+        &server,
+        "--",
+        "-c",
+        "4",
+        "/",
+    ])
+}
+
+#[test]
+fn a_difference_is_found() {
+    if !may_make_namespaces() {
+        return;
+    }
+    let ran = with_a_slow(Arm::B, "difference");
+    // On a busy machine the control may differ as well, which is what it is for.
+    assert!(matches!(ran.code, Some(0 | 4)), "{ran:?}");
+    let row = ran.stdout.lines().find(|line| line.starts_with("  requests/s"));
+    let row = row.unwrap_or_else(|| panic!("{ran:?}"));
+    assert!(row.contains(" -9") && row.ends_with("  different"), "{row}");
+    if ran.code == Some(0) {
+        let answer = ran.stdout.lines().last().unwrap_or_default();
+        assert!(answer.starts_with("A and B differ. requests/s: B is slower by 9"), "{answer}");
+    }
+}
+
+#[test]
+fn a_control_that_differs_makes_it_void() {
+    if !may_make_namespaces() {
+        return;
+    }
+    let ran = with_a_slow(Arm::Control, "void");
+    assert_eq!(ran.code, Some(4), "{ran:?}");
+    let answer = ran.stdout.lines().last().unwrap_or_default();
+    assert!(answer.starts_with("VOID: A differs from itself in requests/s"), "{ran:?}");
 }
 
 /// Network namespaces that some process is in.

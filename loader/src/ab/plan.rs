@@ -56,21 +56,25 @@ pub fn plan(mode: Mode, rounds: usize, seed: u64) -> Vec<Round> {
     }
 }
 
-/// Each round holds two duets, A with B and A with the control, in random order, and so is who of a
-/// duet starts first. Where A begins is random; from then on it changes sides each time.
+/// Each round holds two duets, A with B and A with the control, in random order. Where A begins is
+/// random; from then on it changes sides each time. Who of a duet starts first is random for two
+/// rounds, and the other way round in the next two: on either side each was first as often.
 fn duets(rounds: usize, random: &mut fastrand::Rng) -> Vec<Round> {
     let mut place_of_a = [random.usize(..2), random.usize(..2)];
+    let mut other_is_first = [[false; 2]; 2];
     let mut planned = Vec::with_capacity(rounds);
-    for _ in 0..rounds {
-        let mut slots: Vec<Slot> = [Arm::B, Arm::Control]
-            .into_iter()
-            .zip(place_of_a)
-            .map(|(other, place)| {
-                let mut slot = [Seat { arm: Arm::A, place }, Seat { arm: other, place: 1 - place }];
-                random.shuffle(&mut slot);
-                slot.to_vec()
-            })
-            .collect();
+    for round in 0..rounds {
+        let mut slots = Vec::with_capacity(2);
+        for (duet, other) in [Arm::B, Arm::Control].into_iter().enumerate() {
+            let first = &mut other_is_first[duet][round % 2];
+            *first = if round % 4 < 2 { random.bool() } else { !*first };
+            let place = place_of_a[duet];
+            let mut slot = vec![Seat { arm: Arm::A, place }, Seat { arm: other, place: 1 - place }];
+            if *first {
+                slot.reverse();
+            }
+            slots.push(slot);
+        }
         random.shuffle(&mut slots);
         place_of_a = place_of_a.map(|place| 1 - place);
         planned.push(Round { slots });
@@ -167,9 +171,16 @@ mod tests {
         let with_b = |slot: &Slot| slot.iter().any(|seat| seat.arm == Arm::B);
         let first = rounds.iter().filter(|round| with_b(&round.slots[0])).count();
         assert!((10..=30).contains(&first), "{first} of 40");
-        let slots = rounds.iter().flat_map(|round| &round.slots);
-        let first = slots.filter(|slot| slot[0].arm == Arm::A).count();
-        assert!((25..=55).contains(&first), "{first} of 80");
+        // Each of A and the other is first on each side in a quarter of the rounds.
+        for other in [Arm::B, Arm::Control] {
+            let of_other = |slot: &&Slot| slot.iter().any(|seat| seat.arm == other);
+            let slots: Vec<&Slot> =
+                rounds.iter().flat_map(|round| &round.slots).filter(of_other).collect();
+            for first in [Arm::A, other].into_iter().flat_map(|arm| [(arm, 0), (arm, 1)]) {
+                let is_first = |slot: &&&Slot| (slot[0].arm, slot[0].place) == first;
+                assert_eq!(slots.iter().filter(is_first).count(), 10, "{first:?}");
+            }
+        }
     }
 
     #[test]

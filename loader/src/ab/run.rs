@@ -10,7 +10,7 @@ use super::arm::ArmSetup;
 use super::metric::Metric;
 use super::plan::{Arm, Mode, Place, Round, Seat, Slot, TooFewCores, places, plan};
 use super::report::{AbReport, ArmTold, RoundRecord, RunRecord, SlotRecord};
-use super::seat::{Outcomes, Ready, SeatError};
+use super::seat::{Outcomes, Ready, SeatError, wait_for_load};
 use super::settings::host::{self, HostError, HostGuard};
 use super::settings::{Applied, HostScripts, Outcome};
 use super::stats::Rules;
@@ -189,19 +189,25 @@ impl<'a> Runner<'a> {
             let prepared = Ready::prepare(&self.tools, arm, place, self.is_over);
             ready.push(prepared.map_err(|error| (seat.arm, error))?);
         }
+        ready.iter_mut().for_each(Ready::mark_cpu);
         let before = MachineTimes::now();
         let mut loads = Vec::with_capacity(slot.len());
-        for (seat, ready) in slot.iter().zip(&mut ready) {
+        for (seat, ready) in slot.iter().zip(&ready) {
             let (arm, place) = of(seat);
             loads.push(ready.start_load(arm, place).map_err(|error| (seat.arm, error))?);
         }
+        // All of them, before anything is done that costs those that still run.
+        for (seat, load) in slot.iter().zip(&mut loads) {
+            let (arm, _) = of(seat);
+            wait_for_load(arm, load, self.is_over).map_err(|error| (seat.arm, error))?;
+        }
+        let machine = before.zip(MachineTimes::now()).map(|(before, now)| now.since(&before));
         let mut outcomes = Vec::with_capacity(slot.len());
         for ((seat, ready), load) in slot.iter().zip(&mut ready).zip(loads) {
             let (arm, _) = of(seat);
-            let finished = ready.finish_load(arm, load, self.is_over);
+            let finished = ready.finish_load(arm, load);
             outcomes.push(finished.map_err(|error| (seat.arm, error))?);
         }
-        let machine = before.zip(MachineTimes::now()).map(|(before, now)| now.since(&before));
         let mut applied = Vec::with_capacity(slot.len());
         for (seat, mut ready) in slot.iter().zip(ready) {
             applied.push(std::mem::take(&mut ready.applied));

@@ -182,17 +182,18 @@ impl Ready {
         Err(SeatError::ServerEnded { command: arm.shown_server(), status, stderr: left.stderr })
     }
 
+    /// Remembers what the server has used so far. It takes some milliseconds of reading /proc, so it is
+    /// done before any load runs that this could disturb.
+    pub(super) fn mark_cpu(&mut self) {
+        self.cpu_before = self.cpu_used();
+    }
+
     /// Starts the load.
-    pub(super) fn start_load(
-        &mut self,
-        arm: &ArmSetup,
-        place: &Place,
-    ) -> Result<Captured, SeatError> {
+    pub(super) fn start_load(&self, arm: &ArmSetup, place: &Place) -> Result<Captured, SeatError> {
         let program = own_program()?;
         let mut command = self.namespace.command(&place.load, program.as_os_str());
         command.args(["--format", "json", "--no-progress", "--server-pid"]);
         command.arg(self.server.pid().to_string()).args(&arm.load).arg(&arm.url);
-        self.cpu_before = self.cpu_used();
         Captured::start(&mut command, b"", true)
             .map_err(|source| failed("cannot start nsenter", source))
     }
@@ -213,25 +214,14 @@ impl Ready {
         (!now.is_empty()).then(|| used.sum())
     }
 
-    /// Waits for the load, and reads its report.
+    /// Takes in what a load has left that has ended.
     pub(super) fn finish_load(
         &mut self,
         arm: &ArmSetup,
         mut load: Captured,
-        is_over: &dyn Fn() -> bool,
     ) -> Result<Outcomes, SeatError> {
-        let limit = arm.load_duration.map_or(LOAD_LIMIT, |duration| duration + LOAD_SLACK);
-        let ended = load
-            .wait(limit, is_over)
-            .map_err(|source| failed("cannot wait for ringload", source))?;
-        if !ended && is_over() {
-            return Err(SeatError::Interrupted);
-        }
         let left = load.end().map_err(|source| failed("cannot end ringload", source))?;
         let command = arm.shown_load();
-        if !ended {
-            return Err(SeatError::LoadHangs { command, limit_s: limit.as_secs() });
-        }
         self.check_server(arm)?;
         if !left.status.success() {
             let Left { status, stderr, .. } = left;
@@ -255,6 +245,22 @@ impl Ready {
         self.namespace.end()?;
         self.server.end().map_err(|source| failed("cannot end the server", source))?;
         Ok(())
+    }
+}
+
+/// Waits until a load has ended.
+pub(super) fn wait_for_load(
+    arm: &ArmSetup,
+    load: &mut Captured,
+    is_over: &dyn Fn() -> bool,
+) -> Result<(), SeatError> {
+    let limit = arm.load_duration.map_or(LOAD_LIMIT, |duration| duration + LOAD_SLACK);
+    let ended =
+        load.wait(limit, is_over).map_err(|source| failed("cannot wait for ringload", source))?;
+    match ended {
+        true => Ok(()),
+        false if is_over() => Err(SeatError::Interrupted),
+        false => Err(SeatError::LoadHangs { command: arm.shown_load(), limit_s: limit.as_secs() }),
     }
 }
 
