@@ -11,7 +11,8 @@
 //!
 //! From the main thread [`watch`] looks at server, machine and TCP through [`observe`], and
 //! [`verdict`] says from all that what limited the run. [`progress`] and [`tui`] show it while it goes
-//! on, [`gate`] checks conditions in the end, and [`search`] makes many runs to find a rate.
+//! on, [`gate`] checks conditions in the end, and [`search`] makes many runs to find a rate,
+//! [`ab`] to compare two arms.
 //!
 //! ```no_run
 //! use clap::Parser;
@@ -24,6 +25,7 @@
 
 #![forbid(unsafe_code)]
 
+pub mod ab;
 pub mod collect;
 pub mod config;
 pub mod connection;

@@ -14,6 +14,7 @@ use ringload::{Flags, Format, tui, verdict};
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
+mod ab;
 mod load;
 mod report;
 mod search;
@@ -28,6 +29,8 @@ const BREACHED: u8 = 3;
 enum Command {
     /// Find the highest rate at which a server meets an objective.
     Search(Box<search::SearchFlags>),
+    /// Compare two arms, which differ in tuning, server or load, and say what can be said of them.
+    Ab(Box<ab::AbFlags>),
     /// Show a report that was written with --json again, or those of several load machines as one.
     #[command(disable_version_flag = true)]
     Report(report::ReportFlags),
@@ -61,6 +64,7 @@ pub(crate) fn run() -> Result<ExitCode, Box<dyn std::error::Error>> {
     }
     match Command::from_arg_matches(&matches).unwrap_or_else(|error| error.exit()) {
         Command::Search(flags) => search::run(*flags),
+        Command::Ab(flags) => ab::run(&flags),
         Command::Report(flags) => report::run(&flags),
     }
 }

@@ -171,7 +171,7 @@ pub(super) fn interval(number: u64) -> Interval {
 }
 
 /// All of a report that there can be: an open loop with everything watched.
-pub(super) fn full() -> RunReport {
+pub(crate) fn full() -> RunReport {
     RunReport {
         closes: vec![
             CloseLine { cause: CloseCause::Reset, errno: Some("ECONNRESET".to_owned()), count: 5 },

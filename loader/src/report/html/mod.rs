@@ -6,7 +6,7 @@ use std::time::{Duration, UNIX_EPOCH};
 
 use ringbench_measure::units;
 
-use self::escape::Escaped;
+pub(crate) use self::escape::Escaped;
 use super::remarks::Remarks;
 use super::{Judgement, RunReport};
 
@@ -18,7 +18,7 @@ mod tables;
 mod timeline;
 mod words;
 
-const STYLE: &str = include_str!("style.css");
+pub(crate) const STYLE: &str = include_str!("style.css");
 
 /// Writes a report, with a verdict on it if there is one.
 pub fn page(report: &RunReport, judgement: Option<&Judgement>) -> String {
