@@ -8,10 +8,10 @@
 //! | module | what it does |
 //! |---|---|
 //! | this | the calls of the engine |
-//! | [`opening`] | opens connections, and lets an open loop begin when they are there |
-//! | [`open_loop`] | sends requests when they are due |
-//! | [`script`] | lets a script have its say |
-//! | [`ends`] | what comes of connections that end |
+//! | `opening` | opens connections, and lets an open loop begin when they are there |
+//! | `open_loop` | sends requests when they are due |
+//! | `script` | lets a script have its say |
+//! | `ends` | what comes of connections that end |
 //!
 //! With pipelining a burst of requests leaves in one send, and the next when all of it is answered,
 //! as in wrk. The requests of a burst share their stamp; each has a latency of its own.
