@@ -142,7 +142,7 @@ fn parse(text: &str, path: &Path) -> Result<Vec<Setting>, ProfileError> {
         let file = file_of(key);
         let is_name = |c: char| c.is_ascii_alphanumeric() || "/._:@-".contains(c);
         let is_path = file.split('/').all(|part| !matches!(part, "" | "." | ".."));
-        if value.is_empty() || !is_path || !key.chars().all(is_name) {
+        if !is_path || !key.chars().all(is_name) {
             return Err(refused());
         }
         settings.push(Setting { key: key.to_owned(), path: file, value });
@@ -187,8 +187,7 @@ mod tests {
 
     #[test]
     fn a_line_that_is_none_is_named() {
-        for line in ["net.ipv4.tcp_tw_reuse", "= 1", "net.x =", "net/../kernel/x = 1", "net..x = 1"]
-        {
+        for line in ["net.ipv4.tcp_tw_reuse", "= 1", "net/../kernel/x = 1", "net..x = 1"] {
             let error = parse(&format!("\n{line}\n"), Path::new("p/sysctl.conf")).expect_err(line);
             assert!(error.to_string().starts_with("p/sysctl.conf:2: "), "{error}");
         }
