@@ -332,15 +332,15 @@ impl Run {
         let mut assembler = Assembler::new(self.config.threads, every_ns);
         let mut intervals = Vec::new();
         let mut script_failure = None;
-        let mut looked = Instant::now();
+        let mut next_look = Instant::now() + self.time_to_look();
         loop {
             // However many messages there are, somebody has to look at the run.
-            if looked.elapsed() >= self.time_to_look() {
-                looked = Instant::now();
+            if Instant::now() >= next_look {
                 self.watch.look(self.shared.clock());
                 tell(self.standing());
+                next_look = Instant::now() + self.time_to_look();
             }
-            let wait = self.time_to_look().saturating_sub(looked.elapsed());
+            let wait = next_look.saturating_duration_since(Instant::now());
             match self.messages.recv_timeout(wait) {
                 Ok(Message::Failed(why)) => {
                     script_failure.get_or_insert(why);
@@ -391,6 +391,10 @@ impl Run {
     /// before its end, while shards and connections are still there to be seen.
     fn time_to_look(&self) -> Duration {
         const BEFORE_END: Duration = Duration::from_millis(20);
+        const BEFORE_BEGIN: Duration = Duration::from_millis(5);
+        if self.watch.is_to_begin() {
+            return BEFORE_BEGIN;
+        }
         let left_ns = self.shared.clock().end_ns().map(|end_ns| end_ns.saturating_sub(now_ns()));
         let before_end =
             left_ns.map(Duration::from_nanos).and_then(|left| left.checked_sub(BEFORE_END));

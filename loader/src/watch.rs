@@ -41,6 +41,11 @@ impl Watch {
         Self { watcher, has_begun: false, looked_ns: 0, seen: None, own_cpu_ns: 0 }
     }
 
+    /// Whether there is something to look at, and the load has not begun yet.
+    pub fn is_to_begin(&self) -> bool {
+        self.watcher.is_some() && !self.has_begun
+    }
+
     /// Looks, if it is time: the first time when the load begins, the last right before it ends.
     pub fn look(&mut self, clock: &Clock) {
         let (Some(watcher), Some(go_ns)) = (&mut self.watcher, clock.go_ns()) else { return };
