@@ -223,6 +223,7 @@ impl Display for Forest<'_> {
 mod tests {
     use super::super::fixtures;
     use super::*;
+    use crate::report::html::tests::assert_nested;
 
     #[test]
     fn the_page_needs_nothing_else() {
@@ -233,22 +234,10 @@ mod tests {
         assert!(text.contains("server &#39;&lt;8080&gt;&#39;") && !text.contains("NaN"));
     }
 
-    /// Every element that is opened is closed, in the right order.
     #[test]
     fn elements_are_nested() {
         for report in [fixtures::report(0.03, 0.0), fixtures::report(0.0, 0.03)] {
-            let text = page(&report);
-            let mut open: Vec<&str> = Vec::new();
-            for tag in text.split('<').skip(1) {
-                let tag = tag.split_once('>').expect("a tag ends").0;
-                let name = tag.split([' ', '/']).next().unwrap_or_default();
-                if let Some(closed) = tag.strip_prefix('/') {
-                    assert_eq!(open.pop(), Some(closed));
-                } else if !tag.ends_with('/') && !["!doctype", "meta"].contains(&name) {
-                    open.push(name);
-                }
-            }
-            assert_eq!(open, [""; 0]);
+            assert_nested(&page(&report));
         }
     }
 

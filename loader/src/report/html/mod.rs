@@ -164,7 +164,7 @@ impl Page<'_> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use serde_json::Value;
 
     use super::*;
@@ -212,21 +212,24 @@ mod tests {
     }
 
     /// Every element that is opened is closed, in the right order.
+    pub(crate) fn assert_nested(text: &str) {
+        let mut open: Vec<&str> = Vec::new();
+        for tag in text.split('<').skip(1) {
+            let tag = tag.split_once('>').expect("a tag ends").0;
+            let name = tag.split([' ', '/']).next().unwrap_or_default();
+            if let Some(closed) = tag.strip_prefix('/') {
+                assert_eq!(open.pop(), Some(closed));
+            } else if !tag.ends_with('/') && !["!doctype", "meta"].contains(&name) {
+                open.push(name);
+            }
+        }
+        assert_eq!(open, [""; 0]);
+    }
+
     #[test]
     fn elements_are_nested() {
         for report in [fixtures::full(), fixtures::healthy(), fixtures::silent()] {
-            let text = page(&report, None);
-            let mut open: Vec<&str> = Vec::new();
-            for tag in text.split('<').skip(1) {
-                let tag = tag.split_once('>').expect("a tag ends").0;
-                let name = tag.split([' ', '/']).next().unwrap_or_default();
-                if let Some(closed) = tag.strip_prefix('/') {
-                    assert_eq!(open.pop(), Some(closed));
-                } else if !tag.ends_with('/') && !["!doctype", "meta"].contains(&name) {
-                    open.push(name);
-                }
-            }
-            assert_eq!(open, [""; 0]);
+            assert_nested(&page(&report, None));
         }
     }
 
