@@ -40,7 +40,7 @@ pub use errno::errno_name;
 pub use error::EngineError;
 pub use handler::{CloseReason, ConnId, Control, Handler};
 pub use ops::{Ops, TargetId};
-pub use shard::{EngineConfig, Finished, ShardControl, Shards, now_ns, start};
+pub use shard::{EngineConfig, Finished, ShardControl, Shards, now_ns, start, thread_cpu_ns};
 pub use socket::{ListenOptions, configure, listen, raise_memlock_limit, raise_nofile_limit};
 pub use stats::EngineStats;
 pub use target::{Address, Target};

@@ -34,6 +34,11 @@ fn origin_ns() -> u64 {
     *ORIGIN_NS.get_or_init(|| clock_ns(ClockId::Monotonic))
 }
 
+/// CPU time of the calling thread in nanoseconds.
+pub fn thread_cpu_ns() -> u64 {
+    clock_ns(ClockId::ThreadCPUTime)
+}
+
 fn clock_ns(clock: ClockId) -> u64 {
     let time = clock_gettime(clock);
     time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64
@@ -310,7 +315,7 @@ impl Seat {
             Some(back_end) => back_end.run(handler)?,
             None => (handler, EngineStats::default()),
         };
-        stats.cpu_ns = clock_ns(ClockId::ThreadCPUTime);
+        stats.cpu_ns = thread_cpu_ns();
         together.well = true;
         Ok(Finished { handler, stats })
     }

@@ -183,7 +183,7 @@ impl Load {
         self.tally.counters.closed += closing.count() as u64;
         self.take_stock(now_ns);
         self.tally.ended_ns = Some(now_ns);
-        let used_ns = super::thread_cpu_ns().saturating_sub(self.tally.cpu_before_ns);
+        let used_ns = ringbench_engine::thread_cpu_ns().saturating_sub(self.tally.cpu_before_ns);
         self.tally.cpu_ns = Some(used_ns);
         self.publish();
         self.reporter.done();

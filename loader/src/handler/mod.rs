@@ -20,10 +20,11 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::mpsc::Sender;
 
-use ringbench_engine::{CloseReason, ConnId, Control, Handler, Ops, Target, TargetId};
+use ringbench_engine::{
+    CloseReason, ConnId, Control, Handler, Ops, Target, TargetId, thread_cpu_ns,
+};
 use ringbench_http::{EofOutcome, Limits};
 use ringbench_measure::{RateSampler, SharedCounters};
-use rustix::time::{ClockId, clock_gettime};
 
 use self::open_loop::OpenLoop;
 use crate::config::Config;
@@ -293,12 +294,6 @@ impl Load {
             patience.start(start_ns);
         }
     }
-}
-
-/// CPU time of the calling thread.
-fn thread_cpu_ns() -> u64 {
-    let time = clock_gettime(ClockId::ThreadCPUTime);
-    time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64
 }
 
 impl Handler for Load {
