@@ -12,7 +12,7 @@
 //! From the main thread [`watch`] looks at server, machine and TCP through [`observe`], and
 //! [`verdict`] says from all that what limited the run. [`progress`] and [`tui`] show it while it goes
 //! on, [`gate`] checks conditions in the end, and [`search`] makes many runs to find a rate,
-//! [`ab`] to compare two arms.
+//! [`ab`] to compare two arms, [`suite`] to measure many servers in turn.
 //!
 //! ```no_run
 //! use clap::Parser;
@@ -49,6 +49,7 @@ pub mod schedule;
 pub mod script;
 pub mod search;
 pub mod source;
+pub mod suite;
 pub mod tally;
 pub mod tui;
 pub mod url;
