@@ -111,6 +111,8 @@ pub struct ConnectConfig {
     pub rate: Option<f64>,
     /// The time over which the first connections are opened, evenly.
     pub ramp_up: Option<Duration>,
+    /// Whether the first connections are opened all at once.
+    pub is_burst: bool,
     /// Local addresses that connections come from, in turn; empty for the system's choice.
     pub sources: Vec<IpAddr>,
     /// Where to connect instead of to the URL's host.

@@ -51,6 +51,8 @@ pub struct Opener {
     new: usize,
     tick: u32,
     limit: usize,
+    /// Connections of a burst that are yet to be started.
+    burst: usize,
     failures: u32,
     pause_until_ns: u64,
     /// How fast connections may be started, where that was asked for.
@@ -105,6 +107,7 @@ impl Opener {
             new: 0,
             tick: 1,
             limit: (NEW_TOTAL / shards).max(NEW_LEAST),
+            burst: 0,
             failures: 0,
             pause_until_ns: 0,
         }
@@ -115,6 +118,13 @@ impl Opener {
     pub fn with_accept_queue(mut self, queue: Option<u32>, shards: usize) -> Self {
         let new_total = queue.map_or(0, |queue| queue as usize / ACCEPT_QUEUE_SHARE);
         self.limit = self.limit.max(new_total / shards);
+        self
+    }
+
+    /// The first connections are started all at once, and not as fast as a server takes them.
+    #[must_use]
+    pub fn with_burst(mut self, is_burst: bool) -> Self {
+        self.burst = if is_burst { self.connections } else { 0 };
         self
     }
 
@@ -131,12 +141,22 @@ impl Opener {
 
     /// How many connections to start now, once per turn of the loop; they count as started.
     pub fn start(&mut self, now_ns: u64) -> usize {
+        if self.burst > 0 {
+            return self.start_burst();
+        }
         let started = self.startable(now_ns).min(STARTED_PER_TURN);
         if let Some(throttle) = &mut self.throttle
             && started > 0
         {
             throttle.take(started, now_ns);
         }
+        self.missing -= started;
+        self.connecting += started;
+        started
+    }
+
+    fn start_burst(&mut self) -> usize {
+        let started = std::mem::take(&mut self.burst);
         self.missing -= started;
         self.connecting += started;
         started
@@ -244,6 +264,16 @@ mod tests {
         let mut opener = Opener::new(10, 1, None);
         assert_eq!(start_all(&mut opener, 0), 10);
         assert!(!opener.is_missing_any());
+    }
+
+    #[test]
+    fn a_burst_is_all_at_once_and_only_once() {
+        let mut opener = Opener::new(5_000, 1, None).with_burst(true);
+        assert_eq!((opener.start(0), opener.start(0)), (5_000, 0));
+        assert!(!opener.is_missing_any());
+        let newness: Vec<_> = (0..5_000).map(|_| opener.connected()).collect();
+        newness.into_iter().for_each(|newness| opener.gone(newness, 0));
+        assert!(start_all(&mut opener, 1_000_000_000) < NEW_TOTAL, "replacements go slowly");
     }
 
     #[test]

@@ -24,6 +24,11 @@ pub struct ConnectFlags {
           conflicts_with = "connect_rate")]
     pub ramp_up: Option<Duration>,
 
+    /// Open the first connections all at once, also where the server's accept queue is too short for
+    /// them, instead of as fast as it takes them: what is lost is asked for again after a second.
+    #[arg(long, conflicts_with_all = ["connect_rate", "ramp_up"])]
+    pub connect_burst: bool,
+
     /// Local addresses to connect from in turn, as 127.0.0.2-127.0.0.9,127.0.1.1: each has ports
     /// of its own, so more than 64k connections to one server are possible.
     #[arg(long, value_name = "ADDR|RANGE,...", value_parser = parse_sources,
@@ -84,6 +89,7 @@ impl ConnectFlags {
         ConnectConfig {
             rate: self.connect_rate,
             ramp_up: self.ramp_up,
+            is_burst: self.connect_burst,
             sources: self.source.map_or_else(Vec::new, |sources| sources.0),
             place,
         }

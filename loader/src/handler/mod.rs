@@ -27,6 +27,7 @@ use ringbench_http::{EofOutcome, Limits};
 use ringbench_measure::{RateSampler, SharedCounters};
 
 use self::open_loop::OpenLoop;
+use self::script::Delays;
 use crate::config::Config;
 use crate::connection::{Connection, Outcome, Phase};
 use crate::intervals::{Message, Reporter};
@@ -125,8 +126,9 @@ pub struct Load {
     ended: u64,
     next_tick_ns: u64,
     over: bool,
-    /// Whether a script says how long to wait before each request.
-    delays: bool,
+    /// Whether a script says how long to wait before each request, and who waits.
+    has_delay: bool,
+    delays: Delays,
     /// Whether a script is told of responses.
     tells_responses: bool,
 }
@@ -152,7 +154,7 @@ impl Load {
         });
         let mut source = run.material.source(shard, config);
         let script = source.script().map(|scripted| &scripted.script);
-        let (delays, tells_responses) = script.map_or((false, false), |script| {
+        let (has_delay, tells_responses) = script.map_or((false, false), |script| {
             // Where requests have a schedule there is nothing to wait for.
             (script.has_delay() && open_loop.is_none(), script.has_response())
         });
@@ -174,7 +176,8 @@ impl Load {
             idle: VecDeque::with_capacity(connections),
             spare: Vec::new(),
             opener: Opener::new(connections, count, opening::throttle(config, count))
-                .with_accept_queue(run.accept_queue, count),
+                .with_accept_queue(run.accept_queue, count)
+                .with_burst(config.connect.is_burst),
             budget: Budget::new(config.ending, count, shard),
             patience: Patience::new(config.ending, config.timeout),
             reporter: Reporter::new(shard, messages, config.keep_every.map(clamp_ns)),
@@ -183,7 +186,8 @@ impl Load {
             ended: 0,
             next_tick_ns: 0,
             over: false,
-            delays,
+            has_delay,
+            delays: Delays::default(),
             tells_responses,
             shared: run,
         }
@@ -203,7 +207,7 @@ impl Load {
     #[inline]
     fn next(&mut self, ops: &mut Ops, id: ConnId) {
         match self.open_loop {
-            None if self.delays => self.write_after_delay(ops, id),
+            None if self.has_delay => self.write_after_delay(ops, id),
             None => self.write(ops, id, self.burst),
             Some(_) => self.free(ops, id),
         }
@@ -267,6 +271,7 @@ impl Load {
             Some(self.reporter.next_ns()),
             self.shared.clock.end_ns(),
             self.next_start_ns(ops.now_ns()),
+            self.delays.next_ns(),
             due_ns,
         ];
         ops.set_alarm(times.into_iter().flatten().min());
@@ -400,8 +405,6 @@ impl Handler for Load {
         if conn.phase == Phase::Connecting {
             conn.phase = Phase::Abandoned;
             ops.abort(id);
-        } else if conn.unanswered() == 0 && self.delays {
-            self.write(ops, id, self.burst);
         } else if conn.unanswered() > 0 {
             // A server that is merely slow gets its connections back at once.
             let newness = std::mem::take(&mut conn.newness);
@@ -441,6 +444,9 @@ impl Handler for Load {
         }
         self.start_schedule(ops);
         self.send_due(ops, false);
+        if self.has_delay {
+            self.send_delayed(ops);
+        }
         if is_tick {
             self.shed_what_is_late(now_ns);
             self.be_patient(now_ns);
@@ -466,11 +472,13 @@ impl Handler for Load {
         if self.opener.is_missing_any() {
             self.open_missing(ops);
         }
-        if self.open_loop.is_some() {
-            // Connections that became idle in this batch may send what is due next.
-            self.set_alarm(ops);
-        } else if !self.idle.is_empty() {
+        if self.open_loop.is_none() && !self.idle.is_empty() {
             self.wake_idle(ops);
+        }
+        if !self.over && (self.open_loop.is_some() || self.has_delay) {
+            // Connections that became idle in this batch may send what is due next, and others have
+            // begun to wait.
+            self.set_alarm(ops);
         }
     }
 

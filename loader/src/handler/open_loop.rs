@@ -300,7 +300,7 @@ impl Load {
     }
 
     /// Whether the connection waits for a request to send.
-    fn is_idle(&self, id: ConnId) -> bool {
+    pub(super) fn is_idle(&self, id: ConnId) -> bool {
         let conn = &self.conns[id.index()];
         conn.phase == Phase::Open && conn.id == Some(id) && conn.unanswered() == 0
     }

@@ -1,5 +1,8 @@
 //! What a script has to say in a run. Without one, none of this is on the way of a request.
 
+use std::cmp::Ordering;
+use std::collections::BinaryHeap;
+
 use ringbench_engine::{ConnId, Ops, Target};
 use ringbench_http::EofOutcome;
 
@@ -11,6 +14,47 @@ use crate::script::ScriptError;
 use crate::source::Source;
 use crate::tally::Recorder;
 
+/// So many connections that have ended may stand among those that wait, beside as many as there are
+/// twice.
+const MOST_STALE: usize = 64;
+
+/// A connection that waits as long as a script's `delay()` has said.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Waiting {
+    until_ns: u64,
+    id: ConnId,
+}
+
+impl Ord for Waiting {
+    /// The one whose time comes first is the greatest.
+    fn cmp(&self, other: &Self) -> Ordering {
+        other.until_ns.cmp(&self.until_ns).then_with(|| other.id.index().cmp(&self.id.index()))
+    }
+}
+
+impl PartialOrd for Waiting {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+/// The connections that wait between two requests because a script's `delay()` says so. Not in the
+/// engine's wheel of deadlines, whose ticks of a millisecond would make each delay longer by one.
+#[derive(Debug, Default)]
+pub(super) struct Delays(BinaryHeap<Waiting>);
+
+impl Delays {
+    /// When the first of them is to send.
+    pub(super) fn next_ns(&self) -> Option<u64> {
+        self.0.peek().map(|waiting| waiting.until_ns)
+    }
+
+    fn pop_due(&mut self, now_ns: u64) -> Option<ConnId> {
+        self.next_ns().filter(|until_ns| *until_ns <= now_ns)?;
+        self.0.pop().map(|waiting| waiting.id)
+    }
+}
+
 impl Load {
     /// Waits as long as the script says, then sends the next request.
     #[cold]
@@ -18,8 +62,30 @@ impl Load {
         let Source::Script(scripted) = &mut self.source else { return };
         match scripted.script.delay() {
             Ok(delay) if delay.is_zero() => self.write(ops, id, self.burst),
-            Ok(delay) => ops.set_deadline(id, ops.now_ns().saturating_add(clamp_ns(delay))),
+            Ok(delay) => {
+                ops.clear_deadline(id);
+                let until_ns = ops.now_ns().saturating_add(clamp_ns(delay));
+                let mut delays = std::mem::take(&mut self.delays);
+                delays.0.push(Waiting { until_ns, id });
+                if delays.0.len() > 2 * self.conns.len() + MOST_STALE {
+                    delays.0.retain(|waiting| self.is_idle(waiting.id));
+                }
+                self.delays = delays;
+            }
             Err(error) => self.script_failed(ops, &error),
+        }
+    }
+
+    /// Sends on the connections that have waited long enough.
+    #[cold]
+    pub(super) fn send_delayed(&mut self, ops: &mut Ops) {
+        while !self.over
+            && let Some(id) = self.delays.pop_due(ops.now_ns())
+        {
+            // It may have ended meanwhile.
+            if self.is_idle(id) {
+                self.write(ops, id, self.burst);
+            }
         }
     }
 
