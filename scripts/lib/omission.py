@@ -13,7 +13,7 @@ import sys
 import zlib
 
 WIDTH, HEIGHT = 760, 490
-LEFT, RIGHT, TOP, BOTTOM = 70, 24, 46, 106
+LEFT, RIGHT, TOP, BOTTOM = 70, 36, 46, 106
 COLOURS = ["#0b6e4f", "#c1121f", "#e07a00", "#2a5caa"]
 DASHES = ["", "", "7 4", "2 3"]
 # Nines: 0 is 0 %, 1 is 90 %, 2 is 99 %.
