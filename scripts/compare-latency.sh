@@ -1,0 +1,135 @@
+#!/usr/bin/env bash
+# Whether ringload and wrk tell the same latencies of the same server at a rate that both can hold. See
+# --help.
+
+set -uo pipefail
+# shellcheck source=scripts/lib.sh
+. "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
+# shellcheck source=scripts/lib/rounds.sh
+. "$IN_DIR/scripts/lib/rounds.sh"
+# shellcheck source=scripts/lib/peers.sh
+. "$IN_DIR/scripts/lib/peers.sh"
+
+SERVERS=(ringserve nginx)
+PERCENTILES=(50 75 90 99)
+
+usage() {
+    cat <<END
+Usage: scripts/compare-latency.sh [OPTIONS]
+
+Drives ringserve and nginx with wrk and with ringload, one after the other, by the same command line: a Lua
+script whose delay() makes each connection wait 5 to 15 ms before each request, so that neither the server
+nor the load generator is at its limit. Reads both reports with the same expressions and prints, in
+Markdown, requests per second and the latency distribution of each, and ringload's as a ratio to wrk's,
+computed round by round. wrk-again is wrk once more: its difference from wrk is the noise.
+
+  --connections "LIST"  numbers of connections (default "1 8 64 512")
+${ROUND_OPTIONS_HELP}
+
+Exit codes: 0 measured, 1 it could not be done or requests failed, 2 bad arguments.
+END
+}
+
+parse_arguments() {
+    set_round_defaults
+    CONNECTIONS=(1 8 64 512)
+    while (($# > 0)); do
+        if [[ $1 == --pipeline || $1 == --per-connection || $1 == --path || $1 == --workloads ]]; then
+            die_usage "unknown argument '$1'"
+        elif take_round_option "$@"; then
+            shift "$TAKEN"
+        else
+            die_usage "unknown argument '$1'"
+        fi
+    done
+}
+
+write_delay_script() {
+    cat >"$TMP/delay.lua" <<'END'
+function delay()
+   return math.random(5, 15)
+end
+END
+}
+
+# run_loader LOADER CONNECTIONS: one run against SERVER_URL; prints requests, requests per second and the
+# percentiles in microseconds, with commas between. Fails if the report names errors.
+run_loader() {
+    local loader=$1 count=$2 program=wrk
+    [[ $loader == wrk* ]] || program=$RINGLOAD
+    run_load "$TMP/load.out" "$TMP/load.err" taskset -c "$LOAD_CORE" "$program" -t 1 -c "$count" \
+        -d "${SECONDS_PER_RUN}s" --latency -s "$TMP/delay.lua" "$SERVER_URL/" || return 1
+    awk -v wanted="${PERCENTILES[*]}" '
+        function us(text) {
+            if (text ~ /us$/) return text + 0
+            if (text ~ /ms$/) return text * 1000
+            return text * 1000000
+        }
+        $2 == "requests" && $3 == "in" { requests = $1 }
+        $1 == "Requests/sec:" { rate = $2 }
+        $1 ~ /^[0-9.]+%$/ && NF == 2 { of[$1 + 0] = us($2) }
+        /Socket errors:|Non-2xx or 3xx/ { bad = 1 }
+        END {
+            line = requests "," rate
+            count = split(wanted, percentiles, " ")
+            for (i = 1; i <= count; i++) line = line "," of[percentiles[i]]
+            print line
+            exit bad || !requests
+        }' "$TMP/load.out"
+}
+
+start_server() {
+    # shellcheck disable=SC2119 # no flags beyond the usual ones
+    if [[ $1 == ringserve ]]; then start_ringserve_arm; else start_peer "$1" "$SERVER_CORE"; fi
+}
+
+measure_all() {
+    local round server count loader line loaders=(wrk wrk-again ringload)
+    RANDOM=$SEED
+    printf 'round,server,connections,loader,requests,requests_per_sec,p50_us,p75_us,p90_us,p99_us\n' >"$RUNS"
+    for ((round = 1; round <= ROUNDS; round++)); do
+        for server in "${SERVERS[@]}"; do
+            for count in "${CONNECTIONS[@]}"; do
+                shuffle "${loaders[@]}"
+                for loader in "${SHUFFLED[@]}"; do
+                    start_server "$server" || die "$server did not start"
+                    line=$(run_loader "$loader" "$count") || {
+                        sed 's/^/    /' "$TMP/load.out" "$TMP/load.err" >&2
+                        die "$loader against $server failed"
+                    }
+                    stop_arm
+                    printf '%s,%s,%s,%s,%s\n' "$round" "$server" "$count" "$loader" "$line" >>"$RUNS"
+                done
+            done
+        done
+        note "round $round of $ROUNDS done"
+    done
+}
+
+write_report() {
+    printf '# Latencies that wrk and ringload tell of the same server\n\n'
+    describe_machine
+    printf -- '- Load generators, one thread each, the same command line: %s; %s\n' \
+        "$(wrk -v 2>&1 | sed -n '1s/ Copyright.*//p')" "$("$RINGLOAD" --version)"
+    printf -- '- Servers, one thread each: %s; %s\n' "$("$RINGSERVE" --version)" "$(peer_version nginx)"
+    printf -- '- %s rounds of %s s, shuffled with seed %s; each connection waits 5 to 15 ms before each request\n\n' \
+        "$ROUNDS" "$SECONDS_PER_RUN" "$SEED"
+    awk -f "$IN_DIR/scripts/lib/stats.awk" -f "$IN_DIR/scripts/lib/latency.awk" "$RUNS"
+}
+
+main() {
+    parse_arguments "$@"
+    command -v wrk >/dev/null || die "wrk not found: apt-get install wrk"
+    local why
+    why=$(why_not_peer nginx)
+    [[ -z $why ]] || die "nginx: $why"
+    PATH=$PATH:/usr/sbin:/sbin
+    prepare_rounds compare-latency
+    write_delay_script
+    FAILED_REQUESTS=0
+    measure_all
+    write_report >"$TMP/report.md" || die "cannot make the report"
+    finish_rounds compare-latency
+}
+
+main "$@"
