@@ -178,6 +178,11 @@ fn check(
 }
 
 fn refuse_taken(flags: &Flags) -> Result<(), ArmError> {
+    taken(flags).map_or(Ok(()), |flag| Err(ArmError::Taken(flag)))
+}
+
+/// A flag that whoever starts ringload as a load sets itself, if it is among these.
+pub(crate) fn taken(flags: &Flags) -> Option<&'static str> {
     let output = &flags.output;
     let files = [
         (output.json.is_some(), "--json"),
@@ -195,14 +200,15 @@ fn refuse_taken(flags: &Flags) -> Result<(), ArmError> {
         (!output.fail_if.is_empty(), "--fail-if"),
         (flags.load.cores.is_some(), "--cores"),
     ];
-    match files.into_iter().find(|(given, _)| *given) {
-        Some((_, flag)) => Err(ArmError::Taken(flag)),
-        None => Ok(()),
-    }
+    files.into_iter().find(|(given, _)| *given).map(|(_, flag)| flag)
 }
 
 /// The server that was built with this program.
-fn ringserve() -> Result<PathBuf, ArmError> {
+///
+/// # Errors
+///
+/// When there is none, neither beside this program nor in PATH.
+pub(crate) fn ringserve() -> Result<PathBuf, ArmError> {
     let beside = std::env::current_exe().ok().map(|program| program.with_file_name("ringserve"));
     beside.filter(|path| path.is_file()).or_else(|| find("ringserve")).ok_or(ArmError::NoRingserve)
 }

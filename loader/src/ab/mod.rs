@@ -26,7 +26,7 @@ pub mod run;
 mod seat;
 pub mod settings;
 pub mod stats;
-mod tools;
+pub(crate) mod tools;
 
 pub use arm::{ArmError, ArmSetup, ArmSpec};
 pub use metric::Metric;
@@ -35,6 +35,7 @@ pub use plan::Mode;
 pub use report::AbReport;
 pub use run::{AbError, Comparison, Progress};
 pub use seat::SeatError;
+pub(crate) use seat::apply;
 pub use settings::{Profile, ProfileError};
 pub use tools::MissingTool;
 

@@ -148,16 +148,24 @@ impl Namespace {
     /// A program inside, on these cores (none given: any). It becomes the process that is started,
     /// and is killed when ringload ends.
     pub fn command(&self, cores: &[usize], program: &OsStr) -> Command {
+        let mut command = self.enter();
+        command.arg(&self.tools.setpriv).args(["--pdeathsig", "KILL", "--"]);
+        if !cores.is_empty() {
+            command.arg(&self.tools.taskset).arg("--cpu-list").arg(core_list(cores));
+        }
+        command.arg(program);
+        command
+    }
+
+    /// A program inside, which is to be added as the next argument. It becomes the process that is
+    /// started, and may outlive ringload.
+    pub(crate) fn enter(&self) -> Command {
         let mut command = Command::new(&self.tools.nsenter);
         command.arg("--target").arg(self.holder.id().to_string());
         if self.is_in_user {
             command.args(["--user", "--preserve-credentials"]);
         }
-        command.args(["--net", "--"]).arg(&self.tools.setpriv).args(["--pdeathsig", "KILL", "--"]);
-        if !cores.is_empty() {
-            command.arg(&self.tools.taskset).arg("--cpu-list").arg(core_list(cores));
-        }
-        command.arg(program);
+        command.args(["--net", "--"]);
         command
     }
 

@@ -275,7 +275,14 @@ fn own_program() -> Result<PathBuf, SeatError> {
 
 /// Writes settings inside a namespace, by this program once more, and sees to it that the host keeps
 /// its own.
-fn apply(namespace: &Namespace, settings: &[Setting]) -> Result<Vec<Applied>, SeatError> {
+///
+/// # Errors
+///
+/// When they cannot be written there, or one of them reached the host.
+pub(crate) fn apply(
+    namespace: &Namespace,
+    settings: &[Setting],
+) -> Result<Vec<Applied>, SeatError> {
     /// Far more than it takes to write some lines.
     const LIMIT: Duration = Duration::from_secs(20);
     if settings.is_empty() {

@@ -9,7 +9,7 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 /// How often is looked whether something has happened that nobody tells.
-pub(super) const LOOK_EVERY: Duration = Duration::from_millis(5);
+pub(crate) const LOOK_EVERY: Duration = Duration::from_millis(5);
 
 /// A program of the system that is not there.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
@@ -22,12 +22,12 @@ pub struct MissingTool {
 /// Where the programs are.
 #[derive(Clone, Debug)]
 pub struct Tools {
-    pub(super) unshare: PathBuf,
-    pub(super) nsenter: PathBuf,
-    pub(super) setpriv: PathBuf,
-    pub(super) taskset: PathBuf,
-    pub(super) ip: PathBuf,
-    pub(super) cat: PathBuf,
+    pub(crate) unshare: PathBuf,
+    pub(crate) nsenter: PathBuf,
+    pub(crate) setpriv: PathBuf,
+    pub(crate) taskset: PathBuf,
+    pub(crate) ip: PathBuf,
+    pub(crate) cat: PathBuf,
 }
 
 impl Tools {
@@ -50,7 +50,7 @@ impl Tools {
 }
 
 /// A program in PATH, or where administrators' programs are, which users' PATH often leaves out.
-pub(super) fn find(program: &str) -> Option<PathBuf> {
+pub(crate) fn find(program: &str) -> Option<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let more = ["/usr/sbin", "/sbin"].map(PathBuf::from);
     std::env::split_paths(&path)
@@ -61,7 +61,7 @@ pub(super) fn find(program: &str) -> Option<PathBuf> {
 
 /// A child process. Dropped, it is killed.
 #[derive(Debug)]
-pub(super) struct Captured {
+pub(crate) struct Captured {
     child: Child,
     stdout: Option<JoinHandle<Vec<u8>>>,
     stderr: Option<JoinHandle<Vec<u8>>>,
@@ -70,11 +70,11 @@ pub(super) struct Captured {
 
 /// What a child has left.
 #[derive(Debug)]
-pub(super) struct Left {
-    pub(super) status: ExitStatus,
-    pub(super) stdout: Vec<u8>,
+pub(crate) struct Left {
+    pub(crate) status: ExitStatus,
+    pub(crate) stdout: Vec<u8>,
     /// The last of it.
-    pub(super) stderr: String,
+    pub(crate) stderr: String,
 }
 
 /// So much of what a child says on stderr is kept: the last is what tells why it failed.
@@ -83,7 +83,7 @@ const STDERR_KEPT: usize = 4 << 10;
 impl Captured {
     /// Starts a child in a process group of its own, so that Ctrl-C on the terminal reaches ringload
     /// alone, which then ends it in order. What it reads is `input`.
-    pub(super) fn start(
+    pub(crate) fn start(
         command: &mut Command,
         input: &[u8],
         keeps_stdout: bool,
@@ -102,12 +102,12 @@ impl Captured {
         Ok(captured)
     }
 
-    pub(super) fn pid(&self) -> u32 {
+    pub(crate) fn pid(&self) -> u32 {
         self.child.id()
     }
 
     /// How it ended, if it has.
-    pub(super) fn has_ended(&mut self) -> io::Result<Option<ExitStatus>> {
+    pub(crate) fn has_ended(&mut self) -> io::Result<Option<ExitStatus>> {
         if self.ended.is_none() {
             self.ended = self.child.try_wait()?;
         }
@@ -115,7 +115,7 @@ impl Captured {
     }
 
     /// Waits until it ends, for `limit` at most; whether it did. `is_over` ends the wait early.
-    pub(super) fn wait(&mut self, limit: Duration, is_over: &dyn Fn() -> bool) -> io::Result<bool> {
+    pub(crate) fn wait(&mut self, limit: Duration, is_over: &dyn Fn() -> bool) -> io::Result<bool> {
         let began = Instant::now();
         while self.has_ended()?.is_none() {
             if began.elapsed() > limit || is_over() {
@@ -127,7 +127,7 @@ impl Captured {
     }
 
     /// Kills it if it still runs, and gives what it has left.
-    pub(super) fn end(&mut self) -> io::Result<Left> {
+    pub(crate) fn end(&mut self) -> io::Result<Left> {
         let status = self.kill()?;
         let read = |reader: Option<JoinHandle<Vec<u8>>>| {
             reader.and_then(|reader| reader.join().ok()).unwrap_or_default()
@@ -155,7 +155,7 @@ impl Drop for Captured {
 }
 
 /// Reads until the end, and keeps the last of it: a pipe that nobody reads stops who writes.
-fn read_on(mut pipe: impl Read + Send + 'static, keep: usize) -> JoinHandle<Vec<u8>> {
+pub(crate) fn read_on(mut pipe: impl Read + Send + 'static, keep: usize) -> JoinHandle<Vec<u8>> {
     thread::spawn(move || {
         let (mut kept, mut piece) = (Vec::new(), [0; 8 << 10]);
         // An error ends it as the end does: whoever wrote is gone.
@@ -169,7 +169,7 @@ fn read_on(mut pipe: impl Read + Send + 'static, keep: usize) -> JoinHandle<Vec<
 }
 
 /// Runs a program to its end.
-pub(super) fn run(command: &mut Command, input: &[u8], limit: Duration) -> io::Result<Left> {
+pub(crate) fn run(command: &mut Command, input: &[u8], limit: Duration) -> io::Result<Left> {
     let mut child = Captured::start(command, input, true)?;
     if !child.wait(limit, &|| false)? {
         let program = command.get_program().to_string_lossy().into_owned();
@@ -182,14 +182,19 @@ pub(super) fn run(command: &mut Command, input: &[u8], limit: Duration) -> io::R
 }
 
 /// A list of cores as taskset(1) takes it.
-pub(super) fn core_list(cores: &[usize]) -> String {
+pub(crate) fn core_list(cores: &[usize]) -> String {
     cores.iter().map(ToString::to_string).collect::<Vec<_>>().join(",")
 }
 
 /// A command as it could be typed.
-pub(super) fn shown<S: AsRef<OsStr>>(arguments: &[S]) -> String {
+pub(crate) fn shown<S: AsRef<OsStr>>(arguments: &[S]) -> String {
     let quoted = arguments.iter().map(|argument| {
         let text = argument.as_ref().to_string_lossy();
+        // shlex quotes more than a shell needs.
+        let is_plain = |c: char| c.is_ascii_alphanumeric() || "-_./:=,@%+".contains(c);
+        if !text.is_empty() && text.chars().all(is_plain) {
+            return text.to_string();
+        }
         // Only a NUL cannot be quoted, and no argument has one.
         shlex::try_quote(&text).map_or_else(|_| text.to_string(), |quoted| quoted.to_string())
     });
@@ -247,6 +252,7 @@ mod tests {
     #[test]
     fn commands_are_shown_as_they_are_typed() {
         assert_eq!(shown(&["nginx", "-g", "daemon off;"]), "nginx -g 'daemon off;'");
+        assert_eq!(shown(&["srv", "--root=a/b", "", "$x"]), "srv --root=a/b '' '$x'");
         assert_eq!(core_list(&[0, 2]), "0,2");
     }
 

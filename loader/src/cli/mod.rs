@@ -18,6 +18,7 @@ mod ab;
 mod load;
 mod report;
 mod search;
+mod suite;
 
 /// By convention a program that a signal ended exits with this plus the signal's number.
 const SIGNALLED: i32 = 128;
@@ -31,6 +32,8 @@ enum Command {
     Search(Box<search::SearchFlags>),
     /// Compare two arms, which differ in tuning, server or load, and say what can be said of them.
     Ab(Box<ab::AbFlags>),
+    /// Measure the servers of a suite file in its scenarios, and write a report.
+    Suite(Box<suite::SuiteFlags>),
     /// Show a report that was written with --json again, or those of several load machines as one.
     #[command(disable_version_flag = true)]
     Report(report::ReportFlags),
@@ -65,6 +68,7 @@ pub(crate) fn run() -> Result<ExitCode, Box<dyn std::error::Error>> {
     match Command::from_arg_matches(&matches).unwrap_or_else(|error| error.exit()) {
         Command::Search(flags) => search::run(*flags),
         Command::Ab(flags) => ab::run(&flags),
+        Command::Suite(flags) => suite::run(&flags),
         Command::Report(flags) => report::run(&flags),
     }
 }

@@ -234,7 +234,7 @@ fn roots(pids: &[u32], table: &[(u32, u32)]) -> Vec<u32> {
 
 /// `roots` and all that they have started, but for `without` (ringload itself, where the server's
 /// process has started it) and what that has started. `table` has each process with its parent.
-fn family(roots: &[u32], table: &[(u32, u32)], without: u32) -> Vec<u32> {
+pub(crate) fn family(roots: &[u32], table: &[(u32, u32)], without: u32) -> Vec<u32> {
     let mut children: HashMap<u32, Vec<u32>> = HashMap::new();
     for &(pid, parent) in table {
         children.entry(parent).or_default().push(pid);

@@ -81,6 +81,24 @@ impl RequestFile {
         Self::parse(path, &text, &mut |name| read(&folder.join(name)))
     }
 
+    /// The paths of its requests without their queries; `/` where the URL decides, and `*` for what
+    /// comes from the first placeholder on.
+    pub fn paths(&self) -> Vec<String> {
+        let path = |request: &Request| {
+            let Some(path) = &request.path else { return "/".to_owned() };
+            let start = match path.pieces.first() {
+                Some(Piece::Literal(start)) => String::from_utf8_lossy(start),
+                _ => "".into(),
+            };
+            match start.split_once('?') {
+                Some((path, _)) => path.to_owned(),
+                None if path.pieces.len() > 1 => format!("{start}*"),
+                None => start.into_owned(),
+            }
+        };
+        self.requests.iter().map(path).collect()
+    }
+
     /// Reads a request file from its text; `read` reads those that it names.
     pub(super) fn parse(
         path: &Path,
@@ -303,6 +321,15 @@ mod tests {
         assert_eq!(body.pieces, [Piece::Literal(b"{{\0".to_vec())], "sent as it is");
         let lines = (request.line, request.path.as_ref().unwrap().line, body.line);
         assert_eq!((lines, file.requests[1].line), ((4, 6, 8), 10));
+    }
+
+    #[test]
+    fn paths_without_what_changes() {
+        let file = file(
+            "[[request]]\n[[request]]\npath = '/a'\n[[request]]\npath = '/a?b={{seq}}'\n\
+             [[request]]\npath = '/c/{{seq}}/d'\n",
+        );
+        assert_eq!(file.unwrap().paths(), ["/", "/a", "/a", "/c/*"]);
     }
 
     #[test]

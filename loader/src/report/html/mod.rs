@@ -16,7 +16,7 @@ mod latency;
 mod scale;
 mod tables;
 mod timeline;
-mod words;
+pub(crate) mod words;
 
 pub(crate) const STYLE: &str = include_str!("style.css");
 

@@ -14,7 +14,7 @@ pub(super) fn spaced(text: &str) -> String {
 }
 
 /// A time: `12.50 ms`.
-pub(super) fn time_us(value_us: f64) -> String {
+pub(crate) fn time_us(value_us: f64) -> String {
     spaced(&units::duration_us(value_us))
 }
 
@@ -24,17 +24,17 @@ pub(super) fn time_ns(value_ns: u64) -> String {
 }
 
 /// An amount of bytes: `17.76 GB`.
-pub(super) fn bytes(value: f64) -> String {
+pub(crate) fn bytes(value: f64) -> String {
     spaced(&units::bytes(value))
 }
 
 /// A share as a percentage.
-pub(super) fn percent(share: f64) -> String {
+pub(crate) fn percent(share: f64) -> String {
     format!("{:.1}\u{a0}%", share * 100.0)
 }
 
 /// A count with its digits in groups of three: `1,234,567`.
-pub(super) fn count(value: u64) -> String {
+pub(crate) fn count(value: u64) -> String {
     let digits = value.to_string();
     let mut grouped = String::with_capacity(digits.len() * 4 / 3);
     for (place, digit) in digits.char_indices() {
@@ -47,7 +47,7 @@ pub(super) fn count(value: u64) -> String {
 }
 
 /// So many of something: `1 shard`, `2 shards`.
-pub(super) fn counted(value: u64, what: &str) -> String {
+pub(crate) fn counted(value: u64, what: &str) -> String {
     format!("{} {what}{}", count(value), if value == 1 { "" } else { "s" })
 }
 
