@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Compares ringserve with six other servers on this machine: the CPU time and the throughput of one
-# core under the same load. Writes a Markdown report and the raw runs. See --help.
+# Compares ringserve with other servers on this machine, six unless told otherwise: the CPU time and the
+# throughput of one core under the same load. Writes a Markdown report and the raw runs. See --help.
 
 set -uo pipefail
 # shellcheck source=scripts/lib.sh
@@ -10,16 +10,18 @@ set -uo pipefail
 # shellcheck source=scripts/lib/peers.sh
 . "$IN_DIR/scripts/lib/peers.sh"
 
+DEFAULT_PEERS=(nginx h2o may_minihttp hyper actix-web ntex)
+
 usage() {
     cat <<END
 Usage: scripts/compare-peers.sh [OPTIONS]
 
-Drives ringserve and its peers (${ALL_PEERS[*]}) with ringload, each with one
-thread on one core: keep-alive at each number of connections; pipelined, and with connections that
+Drives ringserve and its peers with ringload, each with one thread on one core: keep-alive at each number of connections; pipelined, and with connections that
 the client closes after some requests, at the first. Prints a report in Markdown: throughput and CPU-
 microseconds per request, median and spread, and ratios computed round by round.
 
-  --peers "LIST"        the peers (default: all); one that is not installed or does not build is named
+  --peers "LIST"        the peers (default: ${DEFAULT_PEERS[*]};
+                        any of scripts/peers); each is set up first, and one that cannot be is named
                         and left out
 $SHAPE_OPTIONS_HELP
   --check               exit with 3 if a peer needs less CPU per request than ringserve
@@ -32,7 +34,7 @@ END
 parse_arguments() {
     set_round_defaults
     local count peer
-    PEERS=("${ALL_PEERS[@]}") CHECK=0
+    PEERS=("${DEFAULT_PEERS[@]}") CHECK=0
     while (($# > 0)); do
         if take_round_option "$@"; then
             shift "$TAKEN"
@@ -49,20 +51,19 @@ parse_arguments() {
         esac
         shift
     done
-    for peer in "${PEERS[@]}"; do
-        [[ " ${ALL_PEERS[*]} " == *" $peer "* ]] || die_usage "--peers: no such peer: '$peer' (${ALL_PEERS[*]})"
-    done
-    [[ $REQUEST_PATH == / ]] || die_usage "--path: the peers know / only"
+    for peer in "${PEERS[@]}"; do want_peer "$peer"; done
+    [[ $REQUEST_PATH == / ]] || die_usage "--path: what the peers answer is checked for / only"
     SHAPES=()
     for count in "${CONNECTIONS[@]}"; do SHAPES+=("$count 1 0"); done
     SHAPES+=("${CONNECTIONS[0]} $PIPELINE 0" "${CONNECTIONS[0]} 1 $PER_CONNECTION")
 }
 
-# Builds what has to be built, and leaves out what cannot be used.
+# Sets up what has to be, and leaves out what cannot be used.
 find_peers() {
     local peer why
     ARMS=(ringserve)
     for peer in "${PEERS[@]}"; do
+        note "Setting up scripts/peers/$peer..."
         why=$(why_not_peer "$peer")
         if [[ -n $why ]]; then
             skip "$peer" "$why"

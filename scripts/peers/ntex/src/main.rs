@@ -13,30 +13,53 @@ use std::io;
 
 use ntex::SharedCfg;
 use ntex::http::header::{CONTENT_TYPE, HeaderValue};
-use ntex::http::{HttpService, HttpServiceConfig, KeepAlive, Request, Response};
+use ntex::http::{HttpService, HttpServiceConfig, KeepAlive, Method, Request, Response};
 use ntex::time::Seconds;
-use ntex::util::Ready;
+use ntex::util::BytesMut;
+use records::{Order, Ping};
 
 #[path = "../../args.rs"]
 mod args;
+#[path = "../../records.rs"]
+mod records;
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 const TEXT_PLAIN: HeaderValue = HeaderValue::from_static("text/plain");
 
-fn answer(request: &Request) -> Response {
-    if request.path() != "/" {
-        return Response::NotFound().finish();
+async fn ping(mut request: Request) -> Response {
+    let mut body = BytesMut::new();
+    let mut payload = request.take_payload();
+    while let Some(piece) = payload.recv().await {
+        match piece {
+            Ok(piece) => body.extend_from_slice(&piece),
+            Err(_) => return Response::BadRequest().finish(),
+        }
     }
-    let mut response = Response::Ok();
-    response.header(CONTENT_TYPE, TEXT_PLAIN);
-    response.body(args::BODY)
+    match serde_json::from_slice::<Ping>(&body) {
+        Ok(ping) => Response::Ok().json(&ping),
+        Err(_) => Response::BadRequest().finish(),
+    }
+}
+
+async fn answer(request: Request, orders: &[Order]) -> Response {
+    match request.path() {
+        "/" => {
+            let mut response = Response::Ok();
+            response.header(CONTENT_TYPE, TEXT_PLAIN);
+            response.body(args::BODY)
+        }
+        "/orders" => Response::Ok().json(&orders),
+        "/ping" if request.method() == Method::POST => ping(request).await,
+        _ => Response::NotFound().finish(),
+    }
 }
 
 #[ntex::main]
 async fn main() -> io::Result<()> {
     let args = args::parse();
+    let orders = records::orders();
     // A time of zero means no check.
     let http = HttpServiceConfig::new().set_keepalive(KeepAlive::Os).set_headers_read_rate(
         Seconds::ZERO,
@@ -46,10 +69,12 @@ async fn main() -> io::Result<()> {
     let server = ntex::server::build()
         .workers(args.threads)
         .backlog(i32::from(args::BACKLOG))
-        .maxconn(20_000)
+        .maxconn(25_000)
         .disable_signals()
-        .bind("peer", args.listen, async |_| {
-            HttpService::h1(|request: Request| Ready::Ok::<_, io::Error>(answer(&request)))
+        .bind("peer", args.listen, async move |_| {
+            HttpService::h1(move |request: Request| async move {
+                Ok::<_, io::Error>(answer(request, orders).await)
+            })
         })?
         .config("peer", SharedCfg::new("PEER").add(http));
     args::say_ready("peer-ntex", &args);
