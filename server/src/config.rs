@@ -173,7 +173,7 @@ impl Config {
                 uring: uring_options(&flags.uring),
                 ..EngineConfig::default()
             },
-            settings: settings(&flags.limits),
+            settings: settings(flags),
             dataset: Arc::new(dataset),
             root: root.transpose()?,
             admin: flags.admin,
@@ -183,7 +183,7 @@ impl Config {
     }
 }
 
-fn settings(flags: &LimitFlags) -> Settings {
+fn settings(Flags { limits: flags, drain_grace, debug_leak_bytes, .. }: &Flags) -> Settings {
     Settings {
         limits: limits(flags),
         max_upload_bytes: flags.max_upload_bytes,
@@ -195,6 +195,8 @@ fn settings(flags: &LimitFlags) -> Settings {
         },
         max_requests_per_connection: flags.max_requests_per_connection,
         max_connections: flags.max_connections.map_or(usize::MAX, |count| count as usize),
+        drain_grace: *drain_grace,
+        debug_leak_bytes: *debug_leak_bytes as usize,
     }
 }
 
@@ -286,7 +288,8 @@ mod tests {
         let config = config(
             "--max-head-bytes 65536 --max-body-bytes 5 --max-upload-bytes 6 --max-headers 7 \
              --max-connections 8 --max-requests-per-connection 9 --header-timeout 1s \
-             --body-timeout 2s --keepalive-timeout 3s --send-timeout 4s --drain-timeout 5s",
+             --body-timeout 2s --keepalive-timeout 3s --send-timeout 4s --drain-timeout 5s \
+             --drain-grace 6s --debug-leak-bytes 10",
         )
         .unwrap();
         let Settings { limits, max_upload_bytes, timeouts, .. } = config.settings;
@@ -294,6 +297,8 @@ mod tests {
         assert_eq!((limits.max_body_bytes, max_upload_bytes, limits.max_headers), (5, 6, 7));
         assert_eq!(config.settings.max_connections, 8);
         assert_eq!(config.settings.max_requests_per_connection, 9);
+        assert_eq!(config.settings.debug_leak_bytes, 10);
+        assert_eq!(config.settings.drain_grace, Duration::from_secs(6));
         let [header, body, keepalive, send] = [1, 2, 3, 4].map(Duration::from_secs);
         assert_eq!(timeouts, Timeouts { header, body, send, keepalive });
         assert_eq!(config.drain_timeout, Duration::from_secs(5));

@@ -92,9 +92,27 @@ pub struct Flags {
     #[arg(long, value_name = "TIME", default_value = "30s", value_parser = parse_any_time)]
     pub drain_timeout: Duration,
 
+    /// How long a drain leaves idle connections open: a request that comes by then is answered, and
+    /// its client told that it was the last; one that meets the close is lost. As long as clients are
+    /// idle between requests, nothing is
+    #[arg(long, value_name = "TIME", default_value = "100ms", value_parser = parse_time)]
+    pub drain_grace: Duration,
+
     /// What clients may send, and how long they may take.
     #[command(flatten)]
     pub limits: LimitFlags,
+
+    /// For tests of what finds leaks (scripts/soak.sh): forget so many bytes of memory whenever a
+    /// connection has closed
+    #[arg(
+        long,
+        value_name = "BYTES",
+        allow_negative_numbers = true,
+        default_value_t = 0,
+        hide = true,
+        value_parser = clap::value_parser!(u32).range(..=1 << 20)
+    )]
+    pub debug_leak_bytes: u32,
 
     /// How connections are set up.
     #[command(flatten)]
@@ -435,10 +453,18 @@ mod tests {
         assert_eq!(flags.cores, None);
         assert_eq!(flags.engine, Engine::Auto);
         assert_eq!(flags.drain_timeout, Duration::from_secs(30));
+        assert_eq!(flags.drain_grace, Duration::from_millis(100));
         assert_eq!(flags.limits.header_timeout, Duration::from_secs(60));
         assert_eq!(flags.limits.body_timeout, Duration::from_secs(60));
         assert_eq!(flags.limits.send_timeout, Duration::from_secs(60));
         assert_eq!(flags.limits.keepalive_timeout, Duration::from_secs(75));
+    }
+
+    #[test]
+    fn what_only_tests_need_is_not_shown() {
+        assert_eq!(parse(&[]).unwrap().debug_leak_bytes, 0);
+        assert_eq!(parse(&["--debug-leak-bytes", "64"]).unwrap().debug_leak_bytes, 64);
+        assert!(!Flags::command().render_long_help().to_string().contains("debug-leak"));
     }
 
     #[test]
@@ -484,7 +510,9 @@ mod tests {
             ["--body-timeout", "1x"],
             ["--keepalive-timeout", "25h"],
             ["--drain-timeout", ""],
+            ["--drain-grace", "0s"],
             ["--admin", "9090"],
+            ["--debug-leak-bytes", "1048577"],
             ["--access-log", "-"],
             ["--access-log", ""],
         ] {

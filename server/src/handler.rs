@@ -19,10 +19,6 @@ use crate::share::Share;
 use crate::shared::{Settings, Shared};
 use crate::site::Site;
 
-/// In a drain, how long an idle connection stays open for a request that is already on its way: it
-/// would be lost by a close, and its client could not know.
-const DRAIN_GRACE: Duration = Duration::from_millis(100);
-
 /// Before a close, so much may be left to the engine, which gives a client a few seconds to take it.
 /// For more we wait until it is taken, however slowly.
 const SENT_AT_ONCE_BYTES: u32 = 64 * 1024;
@@ -30,6 +26,14 @@ const SENT_AT_ONCE_BYTES: u32 = 64 * 1024;
 /// While a request has to wait for the answer before it, so much of what comes behind it is kept;
 /// then the rest stays with the client.
 const MAX_WAITING_BYTES: usize = 64 * 1024;
+
+/// Forgets so many bytes of memory, as a defect would, so that it can be shown to be found.
+#[cold]
+fn leak(bytes: usize) {
+    // Written to, or the kernel would give no memory for it; and looked at by somebody the compiler
+    // does not know, or it would find that nobody needs it.
+    std::hint::black_box(vec![1_u8; bytes].leak());
+}
 
 /// The server on one shard.
 #[derive(Debug)]
@@ -158,7 +162,7 @@ impl Server {
             Timer::Head => timeouts.header,
             Timer::Body => timeouts.body,
             Timer::Send => timeouts.send,
-            Timer::Idle if self.shared.draining => DRAIN_GRACE,
+            Timer::Idle if self.shared.draining => self.shared.settings.drain_grace,
             Timer::Idle => timeouts.keepalive,
             Timer::Later => match self.conns[id.index()].rest.as_deref() {
                 Some(Rest::Later(later)) => later.after,
@@ -455,6 +459,9 @@ impl Handler for Server {
         let conn = mem::take(&mut self.conns[id.index()]);
         self.open -= usize::from(!conn.turned_away);
         self.shared.counts.count_end(&why, conn.eof);
+        if self.shared.settings.debug_leak_bytes > 0 {
+            leak(self.shared.settings.debug_leak_bytes);
+        }
         if self.shared.draining {
             // After the last connection there is no turn any more.
             self.publish(ops);

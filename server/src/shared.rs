@@ -1,6 +1,7 @@
 //! What connections have in common: of all shards, and of one.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use ringbench_engine::{ConnId, Ops};
 use ringbench_http::Limits;
@@ -27,6 +28,12 @@ pub struct Settings {
     pub max_requests_per_connection: u32,
     /// Connections of one shard; one more is turned away with 503.
     pub max_connections: usize,
+    /// In a drain, how long an idle connection stays open for a request that is already on its way: it
+    /// would be lost by a close, and its client could not know.
+    pub drain_grace: Duration,
+    /// Memory that is forgotten for each connection that has closed, in bytes; 0: none, but for tests
+    /// of what finds leaks.
+    pub debug_leak_bytes: usize,
 }
 
 impl Default for Settings {
@@ -37,6 +44,8 @@ impl Default for Settings {
             timeouts: Timeouts::default(),
             max_requests_per_connection: 0,
             max_connections: usize::MAX,
+            drain_grace: Duration::from_millis(100),
+            debug_leak_bytes: 0,
         }
     }
 }

@@ -4,9 +4,11 @@ mod common;
 
 use std::net::TcpListener;
 use std::process::Output;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use clap::Parser;
-use common::{Client, Ringserve, command, noise, post, request};
+use common::{Client, PATIENCE, Ringserve, command, noise, post, request};
 use ringserve::{Config, Flags};
 
 fn fails(arguments: &[&str]) -> (Option<i32>, String) {
@@ -106,6 +108,31 @@ fn it_runs_as_a_library() {
     let summary = running.join().unwrap();
     assert_eq!((summary.counts.requests, summary.counts.refused), (100, 1));
     assert_eq!(summary.engine.accepts, 1);
+}
+
+#[test]
+fn a_leak_that_was_asked_for_is_one() {
+    const CONNECTIONS: u64 = 200;
+    const ALL_BYTES: u64 = CONNECTIONS * 65_536;
+    let ask = |server: &Ringserve| {
+        let close = "GET / HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n";
+        assert_eq!(server.connect().exchange(close).status, 200);
+    };
+    for (arguments, leaks) in [(&[][..], false), (&["--debug-leak-bytes", "65536"], true)] {
+        let server = Ringserve::start("auto", arguments);
+        // What the first connections need for the first time is no leak.
+        (0..10).for_each(|_| ask(&server));
+        let before = server.rss_bytes();
+        (0..CONNECTIONS).for_each(|_| ask(&server));
+        let start = Instant::now();
+        // The server closes after the answer.
+        while leaks && server.rss_bytes() < before + ALL_BYTES * 9 / 10 {
+            assert!(start.elapsed() < PATIENCE, "{before}, then {} bytes", server.rss_bytes());
+            thread::sleep(Duration::from_millis(5));
+        }
+        let grown = server.rss_bytes().saturating_sub(before);
+        assert!(leaks || grown < ALL_BYTES / 4, "{grown} bytes without a leak");
+    }
 }
 
 #[test]

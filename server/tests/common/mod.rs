@@ -109,6 +109,13 @@ impl Ringserve {
         self.child.id()
     }
 
+    /// Its resident memory.
+    pub(crate) fn rss_bytes(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid())).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+        line.split_whitespace().next().unwrap().parse::<u64>().unwrap() * 1024
+    }
+
     pub(crate) fn connect(&self) -> Client {
         Client::connect(self.addresses[0])
     }

@@ -1,5 +1,8 @@
 //! The end of a server: what was received is answered, then it is gone.
 
+use std::net::TcpStream;
+use std::time::Instant;
+
 use rustix::process::Signal;
 
 use crate::common::{Client, PATIENCE, Ringserve, noise, request};
@@ -27,7 +30,7 @@ pub(crate) fn a_drain_finishes_what_is_under_way(engine: &str) {
     uploading.half_close();
     uploading.expect_end();
     assert_eq!(server.wait().code(), Some(0));
-    assert!(std::net::TcpStream::connect_timeout(&server.addresses[0], PATIENCE).is_err());
+    assert!(TcpStream::connect_timeout(&server.addresses[0], PATIENCE).is_err());
 }
 
 pub(crate) fn a_drain_loses_no_answer_of_busy_connections(engine: &str) {
@@ -42,6 +45,28 @@ pub(crate) fn a_drain_loses_no_answer_of_busy_connections(engine: &str) {
         for _ in 0..16 {
             assert_eq!(client.response().status, 200);
         }
+        client.half_close();
+        client.expect_end();
+    }
+    assert_eq!(server.wait().code(), Some(0));
+}
+
+pub(crate) fn a_drain_leaves_idle_connections_the_time_asked_for(engine: &str) {
+    let mut server = Ringserve::start(engine, &["--drain-grace", "60s"]);
+    let mut clients: Vec<Client> = (0..8).map(|_| server.connect()).collect();
+    for client in &mut clients[..4] {
+        assert_eq!(client.exchange(request("GET", "/")).status, 200);
+    }
+    server.signal(Signal::TERM);
+    let start = Instant::now();
+    // Nobody is accepted any more: the drain has begun.
+    while TcpStream::connect_timeout(&server.addresses[0], PATIENCE).is_ok() {
+        assert!(start.elapsed() < PATIENCE, "the server goes on accepting");
+    }
+    // Those that had asked before, and those that had not.
+    for client in &mut clients {
+        let answer = client.exchange(request("GET", "/json"));
+        assert_eq!((answer.status, answer.header("Connection")), (200, Some("close")));
         client.half_close();
         client.expect_end();
     }

@@ -52,6 +52,7 @@ on_every_engine! {
     http::a_request_given_up_on_an_idle_shard_is_answered_with_the_date_of_now,
     drain::a_drain_finishes_what_is_under_way,
     drain::a_drain_loses_no_answer_of_busy_connections,
+    drain::a_drain_leaves_idle_connections_the_time_asked_for,
     drain::a_second_signal_and_the_drain_timeout_stop_at_once,
     drain::a_closed_stderr_does_not_keep_a_drain_from_its_end,
     drain::a_drain_waits_for_answers_that_take_their_time,
@@ -66,4 +67,5 @@ on_every_engine! {
     routes::a_client_that_does_not_read_is_reset,
     routes::uploads_are_counted_and_not_kept,
     routes::a_body_that_comes_in_pieces_finds_its_head_again,
+    routes::the_peers_answer_with_the_same_orders,
 }

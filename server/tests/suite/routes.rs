@@ -197,3 +197,9 @@ pub(crate) fn a_body_that_comes_in_pieces_finds_its_head_again(engine: &str) {
         }
     }
 }
+
+pub(crate) fn the_peers_answer_with_the_same_orders(engine: &str) {
+    let file = concat!(env!("CARGO_MANIFEST_DIR"), "/../scripts/peers/orders.json");
+    let answer = Ringserve::start(engine, &[]).connect().exchange(request("GET", "/orders"));
+    assert_eq!(answer.text(), fs::read_to_string(file).unwrap(), "{file} is what the peers serve");
+}
