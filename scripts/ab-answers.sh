@@ -44,10 +44,7 @@ parse_arguments() {
         case $option in
         --rounds) want_count "$option" "$1" 1000 && ROUNDS=$1 ;;
         --output) OUTPUT=$1 ;;
-        --bin-dir)
-            [[ -d $1 ]] || die_usage "$option: no such folder: '$1'"
-            BIN_DIR=$1
-            ;;
+        --bin-dir) want_folder "$option" "$1" && BIN_DIR=$1 ;;
         -h | --help)
             usage
             exit 0

@@ -63,10 +63,7 @@ parse_arguments() {
         --load-core) LOAD_CORE=$1 ;;
         --seed) want_count "$option" "$1" 32767 && SEED=$1 ;;
         --output) OUTPUT=$1 ;;
-        --bin-dir)
-            [[ -d $1 ]] || die_usage "$option: no such folder: '$1'"
-            BIN_DIR=$1
-            ;;
+        --bin-dir) want_folder "$option" "$1" && BIN_DIR=$1 ;;
         --check) CHECK=1 ;;
         -h | --help)
             usage

@@ -11,7 +11,6 @@ set -uo pipefail
 . "$IN_DIR/scripts/lib/peers.sh"
 
 SERVERS=(ringserve nginx)
-PERCENTILES=(50 75 90 99)
 
 usage() {
     cat <<END
@@ -52,30 +51,14 @@ end
 END
 }
 
-# run_loader LOADER CONNECTIONS: one run against SERVER_URL; prints requests, requests per second and the
-# percentiles in microseconds, with commas between. Fails if the report names errors.
+# run_loader LOADER CONNECTIONS: one run against SERVER_URL, REPORT afterwards. Both reports are read in the
+# same way. Fails if the report names errors.
 run_loader() {
     local loader=$1 count=$2 program=wrk
     [[ $loader == wrk* ]] || program=$RINGLOAD
     run_load "$TMP/load.out" "$TMP/load.err" taskset -c "$LOAD_CORE" "$program" -t 1 -c "$count" \
-        -d "${SECONDS_PER_RUN}s" --latency -s "$TMP/delay.lua" "$SERVER_URL/" || return 1
-    awk -v wanted="${PERCENTILES[*]}" '
-        function us(text) {
-            if (text ~ /us$/) return text + 0
-            if (text ~ /ms$/) return text * 1000
-            return text * 1000000
-        }
-        $2 == "requests" && $3 == "in" { requests = $1 }
-        $1 == "Requests/sec:" { rate = $2 }
-        $1 ~ /^[0-9.]+%$/ && NF == 2 { of[$1 + 0] = us($2) }
-        /Socket errors:|Non-2xx or 3xx/ { bad = 1 }
-        END {
-            line = requests "," rate
-            count = split(wanted, percentiles, " ")
-            for (i = 1; i <= count; i++) line = line "," of[percentiles[i]]
-            print line
-            exit bad || !requests
-        }' "$TMP/load.out"
+        -d "${SECONDS_PER_RUN}s" --latency -s "$TMP/delay.lua" "$SERVER_URL/" &&
+        read_report wrk.awk "$TMP/load.out" && ((REPORT[requests] > 0 && REPORT[errors] == 0))
 }
 
 start_server() {
@@ -84,7 +67,7 @@ start_server() {
 }
 
 measure_all() {
-    local round server count loader line loaders=(wrk wrk-again ringload)
+    local round server count loader loaders=(wrk wrk-again ringload)
     RANDOM=$SEED
     printf 'round,server,connections,loader,requests,requests_per_sec,p50_us,p75_us,p90_us,p99_us\n' >"$RUNS"
     for ((round = 1; round <= ROUNDS; round++)); do
@@ -93,12 +76,14 @@ measure_all() {
                 shuffle "${loaders[@]}"
                 for loader in "${SHUFFLED[@]}"; do
                     start_server "$server" || die "$server did not start"
-                    line=$(run_loader "$loader" "$count") || {
+                    run_loader "$loader" "$count" || {
                         sed 's/^/    /' "$TMP/load.out" "$TMP/load.err" >&2
                         die "$loader against $server failed"
                     }
                     stop_arm
-                    printf '%s,%s,%s,%s,%s\n' "$round" "$server" "$count" "$loader" "$line" >>"$RUNS"
+                    printf '%s,%s,%s,%s,%s,%s,%s,%s,%s,%s\n' "$round" "$server" "$count" "$loader" \
+                        "${REPORT[requests]}" "${REPORT[requests_per_sec]}" "${REPORT[latency_us.p50]}" \
+                        "${REPORT[latency_us.p75]}" "${REPORT[latency_us.p90]}" "${REPORT[latency_us.p99]}" >>"$RUNS"
                 done
             done
         done

@@ -30,6 +30,9 @@ want_count() {
     fi
 }
 
+# want_folder OPTION VALUE: VALUE must be a folder that is there.
+want_folder() { [[ -d $2 ]] || die_usage "$1: no such folder: '$2'"; }
+
 # --- What this script started, and its end ------------------------------------------------------
 
 TMP=

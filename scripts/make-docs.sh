@@ -28,8 +28,7 @@ parse_arguments() {
     while (($# > 0)); do
         case $1 in
         --bin-dir)
-            [[ -d ${2-} ]] || die_usage "--bin-dir: no such folder: '${2-}'"
-            BIN_DIR=$2
+            want_folder "$1" "${2-}" && BIN_DIR=$2
             shift
             ;;
         -h | --help)

@@ -43,10 +43,7 @@ parse_arguments() {
         --rate) want_count "$option" "$1" 100000 && RATE=$1 ;;
         --connections) want_count "$option" "$1" 10000 && COUNT=$1 ;;
         --output) OUTPUT=$1 ;;
-        --bin-dir)
-            [[ -d $1 ]] || die_usage "$option: no such folder: '$1'"
-            BIN_DIR=$1
-            ;;
+        --bin-dir) want_folder "$option" "$1" && BIN_DIR=$1 ;;
         -h | --help)
             usage
             exit 0

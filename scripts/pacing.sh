@@ -54,10 +54,7 @@ parse_arguments() {
             ;;
         --server-core) SERVER_CORE=$1 ;;
         --load-core) LOAD_CORE=$1 ;;
-        --bin-dir)
-            [[ -d $1 ]] || die_usage "$option: no such folder: '$1'"
-            BIN_DIR=$1
-            ;;
+        --bin-dir) want_folder "$option" "$1" && BIN_DIR=$1 ;;
         -h | --help)
             usage
             exit 0

@@ -34,8 +34,7 @@ parse_arguments() {
             shift
             ;;
         --bin-dir)
-            [[ -d ${2-} ]] || die_usage "--bin-dir: no such folder: '${2-}'"
-            BIN_DIR=$2
+            want_folder "$1" "${2-}" && BIN_DIR=$2
             shift
             ;;
         -h | --help)

@@ -85,10 +85,7 @@ take_option() {
     --server-cores) want_cores "$1" "$2" && SERVER_CORES=$CORES ;;
     --load-cores) want_cores "$1" "$2" && LOAD_CORES=$CORES ;;
     --output) OUTPUT=$2 ;;
-    --bin-dir)
-        [[ -d $2 ]] || die_usage "$1: no such folder: '$2'"
-        BIN_DIR=$2
-        ;;
+    --bin-dir) want_folder "$1" "$2" && BIN_DIR=$2 ;;
     esac
 }
 

@@ -62,10 +62,7 @@ parse_arguments() {
         --seconds) want_count "$option" "$1" 60 && SECONDS_PER_RUN=$1 ;;
         --host) HOST=1 ;;
         --output) OUTPUT=$1 ;;
-        --bin-dir)
-            [[ -d $1 ]] || die_usage "$option: no such folder: '$1'"
-            BIN_DIR=$1
-            ;;
+        --bin-dir) want_folder "$option" "$1" && BIN_DIR=$1 ;;
         -h | --help)
             usage
             exit 0

@@ -93,12 +93,6 @@ function collect_pairs(how, name, shape, arm,    round, key, base) {
     sort_sample()
 }
 
-# "median [lowest .. highest]"
-function summary(format) {
-    if (n == 0) return "-"
-    return sprintf(format " [" format " .. " format "]", quantile(0.5), sample[1], sample[n])
-}
-
 function median() {
     return n == 0 ? "-" : sprintf("%.0f", quantile(0.5))
 }
@@ -117,9 +111,9 @@ function print_shape(shape,    a, arm) {
         arm = arm_names[a]
         printf "| %s ", arm
         collect("rps", shape, arm)
-        printf "| %s ", summary("%.0f")
+        printf "| %s ", range("%.0f")
         collect("cpu", shape, arm)
-        printf "| %s ", summary("%.2f")
+        printf "| %s ", range("%.2f")
         print_pairs(shape, arm, a)
         collect("p50", shape, arm)
         printf "| %s ", median()
@@ -139,11 +133,11 @@ function print_pairs(shape, arm, a) {
         return
     }
     collect_pairs("difference", "cpu", shape, arm)
-    printf "| %s ", summary("%+.2f")
+    printf "| %s ", range("%+.2f")
     collect_pairs("ratio", "cpu", shape, arm)
-    printf "| %s ", summary("%.3f")
+    printf "| %s ", range("%.3f")
     collect_pairs("ratio", "rps", shape, arm)
-    printf "| %s ", summary("%.3f")
+    printf "| %s ", range("%.3f")
 }
 
 # Whether an arm's median is farther from nothing than any difference of two identical servers was.

@@ -34,14 +34,14 @@ function print_place(place,    f) {
     for (f = 1; f <= figure_count; f++) {
         printf "| %s ", headings[f]
         collect_one(place, "wrk", f)
-        printf "| %s ", summary("%.0f")
+        printf "| %s ", range("%.0f")
         collect_one(place, "ringload", f)
-        printf "| %s ", summary("%.0f")
+        printf "| %s ", range("%.0f")
         collect_ratio(place, "wrk-again", f)
         noise = distance(sample[1]) > distance(sample[n]) ? distance(sample[1]) : distance(sample[n])
-        printf "| %s ", summary("%.3f")
+        printf "| %s ", range("%.3f")
         collect_ratio(place, "ringload", f)
-        printf "| %s | %s |\n", summary("%.3f"), distance(quantile(0.5)) <= noise ? "within the noise" : "differs"
+        printf "| %s | %s |\n", range("%.3f"), distance(quantile(0.5)) <= noise ? "within the noise" : "differs"
     }
     printf "\n"
 }
@@ -62,9 +62,4 @@ function collect_ratio(place, loader, f,    round) {
     for (round = 1; round <= rounds; round++)
         sample[++n] = value[place, loader, round, f] / value[place, "wrk", round, f]
     sort_sample()
-}
-
-# "median [lowest .. highest]"
-function summary(format) {
-    return sprintf(format " [" format " .. " format "]", quantile(0.5), sample[1], sample[n])
 }

@@ -53,10 +53,7 @@ take_round_option() {
     --load-core) LOAD_CORE=$2 ;;
     --seed) want_count "$option" "$2" 32767 && SEED=$2 ;;
     --output) OUTPUT=$2 ;;
-    --bin-dir)
-        [[ -d $2 ]] || die_usage "$option: no such folder: '$2'"
-        BIN_DIR=$2
-        ;;
+    --bin-dir) want_folder "$option" "$2" && BIN_DIR=$2 ;;
     --connections) want_counts "$option" "$2" 15000 && CONNECTIONS=("${COUNTS[@]}") ;;
     --pipeline) want_count "$option" "$2" 1000 && PIPELINE=$2 ;;
     --per-connection) want_count "$option" "$2" 1000000 && PER_CONNECTION=$2 ;;

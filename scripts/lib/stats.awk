@@ -16,3 +16,9 @@ function quantile(q,    at, low) {
     if (low >= n) return sample[n]
     return sample[low] + (at - low) * (sample[low + 1] - sample[low])
 }
+
+# "median [lowest .. highest]"
+function range(format) {
+    if (n == 0) return "-"
+    return sprintf(format " [" format " .. " format "]", quantile(0.5), sample[1], sample[n])
+}

@@ -13,6 +13,8 @@ function us(text,    number) {
 $2 == "requests" && $3 == "in" { print "requests", $1 }
 $1 == "Requests/sec:" { print "requests_per_sec", $2 }
 $1 == "50%" { print "latency_us.p50", us($2) }
+$1 == "75%" { print "latency_us.p75", us($2) }
+$1 == "90%" { print "latency_us.p90", us($2) }
 $1 == "99%" { print "latency_us.p99", us($2) }
 /^  Socket errors:/ {
     gsub(/,/, "")
