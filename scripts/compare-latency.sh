@@ -66,29 +66,18 @@ start_server() {
     if [[ $1 == ringserve ]]; then start_ringserve_arm; else start_peer "$1" "$SERVER_CORE"; fi
 }
 
-measure_all() {
-    local round server count loader loaders=(wrk wrk-again ringload)
-    RANDOM=$SEED
-    printf 'round,server,connections,loader,requests,requests_per_sec,p50_us,p75_us,p90_us,p99_us\n' >"$RUNS"
-    for ((round = 1; round <= ROUNDS; round++)); do
-        for server in "${SERVERS[@]}"; do
-            for count in "${CONNECTIONS[@]}"; do
-                shuffle "${loaders[@]}"
-                for loader in "${SHUFFLED[@]}"; do
-                    start_server "$server" || die "$server did not start"
-                    run_loader "$loader" "$count" || {
-                        sed 's/^/    /' "$TMP/load.out" "$TMP/load.err" >&2
-                        die "$loader against $server failed"
-                    }
-                    stop_arm
-                    printf '%s,%s,%s,%s,%s,%s,%s,%s,%s,%s\n' "$round" "$server" "$count" "$loader" \
-                        "${REPORT[requests]}" "${REPORT[requests_per_sec]}" "${REPORT[latency_us.p50]}" \
-                        "${REPORT[latency_us.p75]}" "${REPORT[latency_us.p90]}" "${REPORT[latency_us.p99]}" >>"$RUNS"
-                done
-            done
-        done
-        note "round $round of $ROUNDS done"
-    done
+# In place of that of rounds.sh, which is ringload only: an arm is a load generator, and a shape has a server.
+measure() {
+    local round=$1 loader=$2 server=$3 count=$4
+    start_server "$server" || die "$server did not start"
+    run_loader "$loader" "$count" || {
+        sed 's/^/    /' "$TMP/load.out" "$TMP/load.err" >&2
+        die "$loader against $server failed"
+    }
+    stop_arm
+    printf '%s,%s,%s,%s,%s,%s,%s,%s,%s,%s\n' "$round" "$server" "$count" "$loader" \
+        "${REPORT[requests]}" "${REPORT[requests_per_sec]}" "${REPORT[latency_us.p50]}" \
+        "${REPORT[latency_us.p75]}" "${REPORT[latency_us.p90]}" "${REPORT[latency_us.p99]}" >>"$RUNS"
 }
 
 write_report() {
@@ -99,7 +88,7 @@ write_report() {
     printf -- '- Servers, one thread each: %s; %s\n' "$("$RINGSERVE" --version)" "$(peer_version nginx)"
     printf -- '- %s rounds of %s s, shuffled with seed %s; each connection waits 5 to 15 ms before each request\n\n' \
         "$ROUNDS" "$SECONDS_PER_RUN" "$SEED"
-    awk -f "$IN_DIR/scripts/lib/stats.awk" -f "$IN_DIR/scripts/lib/latency.awk" "$RUNS"
+    awk -v places="$(printf '%s;' "${SHAPES[@]}")" -f "$IN_DIR/scripts/lib/stats.awk" -f "$IN_DIR/scripts/lib/latency.awk" "$RUNS"
 }
 
 main() {
@@ -111,8 +100,13 @@ main() {
     PATH=$PATH:/usr/sbin:/sbin
     prepare_rounds compare-latency
     write_delay_script
-    FAILED_REQUESTS=0
-    measure_all
+    COLUMNS_OF_RUNS=round,server,connections,loader,requests,requests_per_sec,p50_us,p75_us,p90_us,p99_us
+    ARMS=(wrk wrk-again ringload) SHAPES=()
+    local server count
+    for server in "${SERVERS[@]}"; do
+        for count in "${CONNECTIONS[@]}"; do SHAPES+=("$server $count"); done
+    done
+    run_rounds
     write_report >"$TMP/report.md" || die "cannot make the report"
     finish_rounds compare-latency
 }

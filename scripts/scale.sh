@@ -203,26 +203,16 @@ say_and_die() {
     exit 1
 }
 
-# Both arms of a point run next to each other, so that a machine that grows slower does so for both.
+# One point for one arm, where it can be had.
+try_point() {
+    [[ -n $(why_not_there "${@:2}") ]] || measure_point "$@"
+}
+
 run_points() {
-    local round point words arm
     count_runs
-    RANDOM=$SEED
     PYTHONPATH=$IN_DIR/scripts/scale python3 -c 'import figures; print(",".join(figures.COLUMNS))' >"$RUNS" ||
         die "cannot write to $RUNS"
-    machine_ticks
-    STEAL_BEFORE=$STEAL_TICKS STARTED=$SECONDS
-    for ((round = 1; round <= ROUNDS; round++)); do
-        shuffle "${POINTS[@]}"
-        for point in "${SHUFFLED[@]}"; do
-            read -ra words <<<"$point"
-            shuffle "${ARMS[@]}"
-            for arm in "${SHUFFLED[@]}"; do
-                [[ -n $(why_not_there "$arm" "${words[@]}") ]] || measure_point "$round" "$arm" "${words[@]}"
-            done
-        done
-        note "round $round of $ROUNDS done"
-    done
+    in_rounds try_point "${POINTS[@]}"
 }
 
 # Tells how long it is going to take; starting, looking and stopping take about 1.3 s of a run.

@@ -1,8 +1,10 @@
 # Reads the raw runs of compare-latency.sh (CSV with a heading) and writes the tables of its report.
-# Needs stats.awk before it. Plain POSIX awk.
+# Needs stats.awk before it. Plain POSIX awk. Variable: places, "SERVER CONNECTIONS" in the order in which
+# they are told, each followed by a semicolon.
 
 BEGIN {
     FS = ","
+    place_count = split(places, place_names, ";") - 1
     figure_count = split("requests_per_sec p50_us p75_us p90_us p99_us", figures, " ")
     heading_count = split("requests/s;p50 us;p75 us;p90 us;p99 us", headings, ";")
 }
@@ -13,24 +15,21 @@ NR == 1 {
 }
 
 {
-    place = $column["server"] ", c=" $column["connections"]
-    if (!(place in seen)) {
-        seen[place] = 1
-        places[++place_count] = place
-    }
+    place = $column["server"] " " $column["connections"]
     if ($1 > rounds) rounds = $1
     for (f = 1; f <= figure_count; f++)
         value[place, $column["loader"], $1, f] = $column[figures[f]]
 }
 
 END {
-    for (p = 1; p <= place_count; p++) print_place(places[p])
+    for (p = 1; p <= place_count; p++) print_place(place_names[p])
     print "Figures are medians [lowest .. highest] over the rounds; ratios are computed within each round. A ratio is"
     print "*within the noise* where its median is no farther from 1 than the ratio of wrk-again to wrk was in any round."
 }
 
-function print_place(place,    f) {
-    printf "## %s\n\n| | wrk | ringload | wrk-again / wrk | ringload / wrk | |\n|---|---|---|---|---|---|\n", place
+function print_place(place,    f, part) {
+    split(place, part, " ")
+    printf "## %s, c=%s\n\n| | wrk | ringload | wrk-again / wrk | ringload / wrk | |\n|---|---|---|---|---|---|\n", part[1], part[2]
     for (f = 1; f <= figure_count; f++) {
         printf "| %s ", headings[f]
         collect_one(place, "wrk", f)

@@ -240,27 +240,32 @@ measure() {
     stop_arm
 }
 
-# All arms of one shape run next to each other, so that a machine that grows slower in a minute does
-# so for all of them; their order, and that of the shapes, is shuffled.
-run_rounds() {
-    local round shape words arm runs=$((ROUNDS * ${#SHAPES[@]} * ${#ARMS[@]}))
-    note "$runs runs of $SECONDS_PER_RUN s, about $((runs * (SECONDS_PER_RUN * 10 + 9) / 600 + 1)) min; seed $SEED"
+# in_rounds FUNCTION SHAPE...: FUNCTION ROUND ARM WORD... for each round, shape (its words) and arm. All arms
+# of one shape run next to each other, so that a machine that grows slower in a minute does so for all of
+# them; their order, and that of the shapes, is shuffled by SEED.
+in_rounds() {
+    local call=$1 round shape words arm
+    shift
     RANDOM=$SEED
-    FAILED_REQUESTS=0
-    printf '%s\n' "$COLUMNS_OF_RUNS" >"$RUNS"
     machine_ticks
     STEAL_BEFORE=$STEAL_TICKS STARTED=$SECONDS
     for ((round = 1; round <= ROUNDS; round++)); do
-        shuffle "${SHAPES[@]}"
+        shuffle "$@"
         for shape in "${SHUFFLED[@]}"; do
             read -ra words <<<"$shape"
             shuffle "${ARMS[@]}"
-            for arm in "${SHUFFLED[@]}"; do
-                measure "$round" "$arm" "${words[@]}"
-            done
+            for arm in "${SHUFFLED[@]}"; do "$call" "$round" "$arm" "${words[@]}"; done
         done
         note "round $round of $ROUNDS done"
     done
+}
+
+run_rounds() {
+    local runs=$((ROUNDS * ${#SHAPES[@]} * ${#ARMS[@]}))
+    note "$runs runs of $SECONDS_PER_RUN s, about $((runs * (SECONDS_PER_RUN * 10 + 9) / 600 + 1)) min; seed $SEED"
+    FAILED_REQUESTS=0
+    printf '%s\n' "$COLUMNS_OF_RUNS" >"$RUNS"
+    in_rounds measure "${SHAPES[@]}"
 }
 
 # Leaves out the shapes that this ringload cannot make.
