@@ -35,6 +35,7 @@ pub mod handler;
 pub mod intervals;
 pub mod ledger;
 pub mod limits;
+mod lines;
 pub mod observe;
 pub mod opener;
 pub mod outputs;

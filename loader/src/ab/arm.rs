@@ -11,12 +11,12 @@ use super::settings::Profile;
 use super::tools::{find, shown};
 use crate::flags::{Flags, Format};
 
-/// The port in each namespace; nobody else is there to have it.
+/// The port in each namespace, where nobody else is to have it; and the one that commands are shown with.
 pub const PORT: u16 = 8080;
 /// The server's address.
 pub const HOST: Ipv4Addr = Ipv4Addr::LOCALHOST;
 /// What stands for the port in a server's command.
-const PORT_MARK: &str = "{port}";
+pub(crate) const PORT_MARK: &str = "{port}";
 
 /// An arm as it is asked for.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

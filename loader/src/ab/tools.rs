@@ -9,7 +9,7 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 /// How often is looked whether something has happened that nobody tells.
-pub(crate) const LOOK_EVERY: Duration = Duration::from_millis(5);
+pub(super) const LOOK_EVERY: Duration = Duration::from_millis(5);
 
 /// A program of the system that is not there.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
@@ -22,12 +22,12 @@ pub struct MissingTool {
 /// Where the programs are.
 #[derive(Clone, Debug)]
 pub struct Tools {
-    pub(crate) unshare: PathBuf,
-    pub(crate) nsenter: PathBuf,
-    pub(crate) setpriv: PathBuf,
-    pub(crate) taskset: PathBuf,
-    pub(crate) ip: PathBuf,
-    pub(crate) cat: PathBuf,
+    pub(super) unshare: PathBuf,
+    pub(super) nsenter: PathBuf,
+    pub(super) setpriv: PathBuf,
+    pub(super) taskset: PathBuf,
+    pub(super) ip: PathBuf,
+    pub(super) cat: PathBuf,
 }
 
 impl Tools {
@@ -50,7 +50,7 @@ impl Tools {
 }
 
 /// A program in PATH, or where administrators' programs are, which users' PATH often leaves out.
-pub(crate) fn find(program: &str) -> Option<PathBuf> {
+pub(super) fn find(program: &str) -> Option<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let more = ["/usr/sbin", "/sbin"].map(PathBuf::from);
     std::env::split_paths(&path)

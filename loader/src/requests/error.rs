@@ -5,6 +5,8 @@ use std::path::PathBuf;
 
 use ringbench_http::EncodeError;
 
+use crate::lines::write_place;
+
 /// Why a request file cannot be used.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RequestFileError {
@@ -20,14 +22,7 @@ pub struct RequestFileError {
 
 impl fmt::Display for RequestFileError {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(out, "{}", self.path.display())?;
-        if let Some(line) = self.line {
-            write!(out, ":{line}")?;
-        }
-        if let Some(key) = self.key {
-            write!(out, ": {key}")?;
-        }
-        write!(out, ": {}", self.problem)
+        write_place(out, (&self.path, self.line, self.key), &self.problem)
     }
 }
 

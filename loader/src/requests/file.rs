@@ -10,6 +10,7 @@ use toml::Spanned;
 use super::data::DataFile;
 use super::error::{DataProblem, Problem, RequestFileError};
 use super::placeholder::{Piece, parse};
+use crate::lines::Lines;
 use crate::plan::{MAX_BURST_LEN, parse_header, parse_method};
 
 /// Which request is next.
@@ -105,9 +106,9 @@ impl RequestFile {
         text: &str,
         read: &mut dyn FnMut(&str) -> io::Result<Vec<u8>>,
     ) -> Result<Self, RequestFileError> {
-        let source = Source::new(path, text);
+        let source = Source { lines: Lines::new(path, text) };
         let raw: RawFile = toml::from_str(text).map_err(|error| {
-            let line = error.span().map(|span| source.line(span.start));
+            let line = error.span().map(|span| source.lines.line(span.start));
             source.error(line, None, Problem::Toml(error.message().to_owned()))
         })?;
         if raw.request.is_empty() {
@@ -135,32 +136,20 @@ fn read(path: &Path) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// The file's name, and where its lines begin.
+/// The file, as errors name it.
 #[derive(Clone, Debug)]
 pub(super) struct Source {
-    path: std::path::PathBuf,
-    line_starts: Vec<usize>,
+    lines: Lines,
 }
 
 impl Source {
-    fn new(path: &Path, text: &str) -> Self {
-        let ends = text.bytes().enumerate().filter(|(_, byte)| *byte == b'\n');
-        let line_starts = std::iter::once(0).chain(ends.map(|(at, _)| at + 1)).collect();
-        Self { path: path.to_owned(), line_starts }
-    }
-
-    /// The line of a byte, counted from 1.
-    fn line(&self, at: usize) -> usize {
-        self.line_starts.partition_point(|start| *start <= at)
-    }
-
     pub(super) fn error(
         &self,
         line: Option<usize>,
         key: Option<&'static str>,
         problem: Problem,
     ) -> RequestFileError {
-        RequestFileError { path: self.path.clone(), line, key, problem }
+        RequestFileError { path: self.lines.path.clone(), line, key, problem }
     }
 }
 
@@ -197,10 +186,10 @@ struct Reader<'a> {
 
 impl Reader<'_> {
     fn request(&mut self, raw: Spanned<RawRequest>) -> Result<Request, RequestFileError> {
-        let line = self.source.line(raw.span().start);
+        let line = self.source.lines.line_of(&raw);
         let raw = raw.into_inner();
         let fail = |of: &Spanned<String>, key, problem| {
-            self.source.error(Some(self.source.line(of.span().start)), Some(key), problem)
+            self.source.error(Some(self.source.lines.line_of(of)), Some(key), problem)
         };
         if let Some(method) = &raw.method {
             parse_method(method.get_ref())
@@ -219,7 +208,7 @@ impl Reader<'_> {
         let weight = match raw.weight {
             None => 1,
             Some(weight) if *weight.get_ref() == 0 => {
-                let line = self.source.line(weight.span().start);
+                let line = self.source.lines.line_of(&weight);
                 return Err(self.source.error(Some(line), Some("weight"), Problem::ZeroWeight));
             }
             Some(weight) => weight.into_inner(),
@@ -231,7 +220,7 @@ impl Reader<'_> {
     /// A field's name is checked here; its value together with the request.
     fn fields(&mut self, raw: &[Spanned<String>]) -> Result<Vec<Field>, RequestFileError> {
         let field = |raw: &Spanned<String>| {
-            let line = self.source.line(raw.span().start);
+            let line = self.source.lines.line_of(raw);
             let (name, value) = parse_header(raw.get_ref()).map_err(|message| {
                 self.source.error(Some(line), Some("headers"), Problem::Header(message))
             })?;
@@ -242,7 +231,7 @@ impl Reader<'_> {
     }
 
     fn text(&mut self, key: &'static str, raw: &Spanned<String>) -> Result<Text, RequestFileError> {
-        self.text_at(key, self.source.line(raw.span().start), raw.get_ref())
+        self.text_at(key, self.source.lines.line_of(raw), raw.get_ref())
     }
 
     fn text_at(
@@ -258,7 +247,7 @@ impl Reader<'_> {
 
     /// What is in the file is sent as it is: it may hold any bytes, braces too.
     fn body_file(&mut self, name: &Spanned<String>) -> Result<Text, RequestFileError> {
-        let line = self.source.line(name.span().start);
+        let line = self.source.lines.line_of(name);
         let bytes = (self.read)(name.get_ref()).map_err(|error| {
             let problem = Problem::Read { name: name.get_ref().clone(), why: error.to_string() };
             self.source.error(Some(line), Some("body_file"), problem)

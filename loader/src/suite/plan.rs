@@ -4,10 +4,9 @@ use std::time::Duration;
 
 use super::results;
 use super::spec::{ServerSpec, Suite, check_load, near};
+use crate::ab::arm::PORT;
 use crate::ab::tools::shown;
 
-/// The port that loads are shown with.
-const SHOWN_PORT: u16 = 8080;
 /// What a run takes beside its load, as long as nobody has seen one: the server's start, the check
 /// of its answer, its end.
 pub const OVERHEAD: Duration = Duration::from_millis(1_500);
@@ -123,7 +122,7 @@ fn cells(suite: &Suite, load_cores: usize) -> Result<Vec<PlannedCell>, String> {
         for &connections in &scenario.connections {
             let load = scenario.load(connections, load_cores);
             let duration = ["-d".to_owned(), micros(scenario.duration)];
-            let url = format!("http://127.0.0.1:{SHOWN_PORT}{}", scenario.path);
+            let url = format!("http://127.0.0.1:{PORT}{}", scenario.path);
             let whole = [&load[..], &duration].concat();
             check_load(&whole, &url).map_err(|told| {
                 format!("scenario `{}` at {connections} connections: {told}", scenario.name)

@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
-use super::port::PORT_INSIDE;
 use super::{Runner, SuiteError, failed};
+use crate::ab::arm::PORT;
 use crate::ab::netns::Namespace;
 use crate::ab::settings::{Applied, Outcome as SettingOutcome};
 use crate::ab::tools::Captured;
@@ -107,7 +107,7 @@ impl Runner<'_> {
         let mut warnings = Vec::new();
         let namespace = self.namespace(&mut warnings)?;
         let port = match namespace {
-            Some(_) => PORT_INSIDE,
+            Some(_) => PORT,
             None => self.ports.next().map_err(failed("cannot find a free port"))?,
         };
         let seat = Seat {

@@ -5,8 +5,6 @@ use std::fs;
 use std::io;
 use std::net::{Ipv4Addr, TcpListener};
 
-/// The port in a network namespace; nobody else is there to have it.
-pub(super) const PORT_INSIDE: u16 = 8080;
 /// Ports that this takes begin here.
 const FIRST: u16 = 10_000;
 /// What the kernel gives to clients begins here where nobody says: ports below it are free of them.

@@ -5,6 +5,8 @@ use std::path::{Path, PathBuf};
 
 use toml::Spanned;
 
+use crate::lines::{Lines, write_place};
+
 /// Why a suite cannot be run as it is written.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SpecError {
@@ -20,31 +22,21 @@ pub struct SpecError {
 
 impl fmt::Display for SpecError {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(out, "{}", self.path.display())?;
-        if let Some(line) = self.line {
-            write!(out, ":{line}")?;
-        }
-        if let Some(key) = &self.key {
-            write!(out, ": {key}")?;
-        }
-        write!(out, ": {}", self.told)
+        write_place(out, (&self.path, self.line, self.key.as_deref()), &self.told)
     }
 }
 
 impl std::error::Error for SpecError {}
 
-/// A file as it was read: its name, and where its lines begin.
+/// A file as it was read, as errors name it.
 #[derive(Debug)]
 pub(super) struct Source {
-    pub(super) path: PathBuf,
-    line_starts: Vec<usize>,
+    pub(super) lines: Lines,
 }
 
 impl Source {
-    pub(super) fn new(path: &Path, text: &str) -> Self {
-        let ends = text.bytes().enumerate().filter(|(_, byte)| *byte == b'\n');
-        let line_starts = std::iter::once(0).chain(ends.map(|(at, _)| at + 1)).collect();
-        Self { path: path.to_owned(), line_starts }
+    fn new(path: &Path, text: &str) -> Self {
+        Self { lines: Lines::new(path, text) }
     }
 
     /// Reads a file, and makes a value of it.
@@ -57,19 +49,10 @@ impl Source {
         })?;
         let source = Self::new(path, &text);
         let value = toml::from_str(&text).map_err(|error| {
-            let line = error.span().map(|span| source.line(span.start));
+            let line = error.span().map(|span| source.lines.line(span.start));
             source.error(line, None, error.message().replace('\n', " "))
         })?;
         Ok((source, value))
-    }
-
-    /// The line of a byte, counted from 1.
-    fn line(&self, at: usize) -> usize {
-        self.line_starts.partition_point(|start| *start <= at)
-    }
-
-    pub(super) fn line_of<T>(&self, value: &Spanned<T>) -> usize {
-        self.line(value.span().start)
     }
 
     pub(super) fn error(
@@ -78,7 +61,7 @@ impl Source {
         key: Option<&str>,
         told: impl Into<String>,
     ) -> SpecError {
-        let (path, key) = (self.path.clone(), key.map(str::to_owned));
+        let (path, key) = (self.lines.path.clone(), key.map(str::to_owned));
         SpecError { path, line, key, told: told.into() }
     }
 
@@ -89,7 +72,7 @@ impl Source {
         key: &str,
         told: impl fmt::Display,
     ) -> SpecError {
-        self.error(Some(self.line_of(value)), Some(key), told.to_string())
+        self.error(Some(self.lines.line_of(value)), Some(key), told.to_string())
     }
 }
 
@@ -100,7 +83,6 @@ mod tests {
     #[test]
     fn an_error_says_where_it_is() {
         let source = Source::new(Path::new("a.toml"), "x = 1\n\ny = 2\n");
-        assert_eq!([0, 5, 6, 7, 12].map(|at| source.line(at)), [1, 1, 2, 3, 3]);
         let error = source.error(Some(3), Some("y"), "is wrong");
         assert_eq!(error.to_string(), "a.toml:3: y: is wrong");
         let error = source.error(None, None, "it cannot be read");

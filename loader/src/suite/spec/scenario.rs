@@ -83,7 +83,7 @@ pub(super) struct Reader<'a> {
 
 impl Reader<'_> {
     pub(super) fn scenario(&self, raw: &Spanned<Keys>) -> Result<Scenario, SpecError> {
-        let line = self.source.line_of(raw);
+        let line = self.source.lines.line_of(raw);
         let own = raw.get_ref().clone();
         let Some(name) = own.name.clone() else {
             let told = "a scenario needs a name: add name = \"...\" below this [[scenario]]";
@@ -249,7 +249,7 @@ impl Requested {
             let told = format!("{key} belongs into the request file: take it out here");
             return Err(place.at(name, key, told));
         }
-        let folder = place.source.path.parent().unwrap_or(Path::new(""));
+        let folder = place.source.lines.path.parent().unwrap_or(Path::new(""));
         let file = folder.join(name.get_ref());
         let read = RequestFile::read(&file);
         let read = read.map_err(|error| place.at(name, "requests", error))?;

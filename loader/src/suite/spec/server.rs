@@ -11,19 +11,15 @@ use toml::Spanned;
 use super::NamedFile;
 use super::error::{Source, SpecError};
 use super::raw::{RawPeer, RawServer};
-use crate::ab::arm::ringserve;
+use crate::ab::arm::{PORT, PORT_MARK, ringserve};
 use crate::ab::tools::shown;
 
-/// What stands for the port in a command.
-const PORT_MARK: &str = "{port}";
 /// What stands for the number of the server's cores.
 const THREADS_MARK: &str = "{threads}";
 /// What stands for the folder of the suite file.
 const SUITE_MARK: &str = "{suite}";
 /// How long a server may take until it listens, where nothing says so.
 const READY_LIMIT: Duration = Duration::from_secs(20);
-/// The port that commands are shown with.
-const SHOWN_PORT: u16 = 8080;
 
 /// A server.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -66,9 +62,9 @@ impl ServerSpec {
 
     /// The command as it could be typed here.
     pub fn shown(&self, cores: usize) -> String {
-        let variables = self.variables(SHOWN_PORT, cores);
+        let variables = self.variables(PORT, cores);
         let variables = variables.into_iter().map(|(name, value)| format!("{name}={value}"));
-        let mut argv = self.argv(SHOWN_PORT, cores);
+        let mut argv = self.argv(PORT, cores);
         if Path::new(&argv[0]).ends_with("ringserve") {
             // Wherever it was found.
             "ringserve".clone_into(&mut argv[0]);
@@ -119,7 +115,7 @@ pub(super) struct Reader<'a> {
 
 impl Reader<'_> {
     pub(super) fn server(&self, raw: &Spanned<RawServer>) -> Result<ServerSpec, SpecError> {
-        let line = self.source.line_of(raw);
+        let line = self.source.lines.line_of(raw);
         let server = raw.get_ref();
         match (&server.peer, &server.command) {
             (Some(peer), None) => self.peer(server, peer),
