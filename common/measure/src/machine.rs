@@ -2,6 +2,41 @@
 
 use std::fs;
 
+/// What time is booked for, in the order of `/proc/stat`. Time for guests follows them there; it is part
+/// of user time.
+pub const KINDS: [&str; 8] =
+    ["user", "nice", "system", "idle", "iowait", "irq", "softirq", "steal"];
+
+/// Time booked for each of [`KINDS`], for all cores together since the machine started, in ticks of
+/// 10 ms.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TimesByKind([u64; KINDS.len()]);
+
+impl TimesByKind {
+    /// Those of this machine now; `None` if `/proc/stat` cannot be read.
+    pub fn now() -> Option<Self> {
+        Self::parse(&fs::read_to_string("/proc/stat").ok()?)
+    }
+
+    /// Those in the text of `/proc/stat`.
+    pub fn parse(text: &str) -> Option<Self> {
+        let all = text.lines().find_map(|line| line.strip_prefix("cpu "))?;
+        let fields = all.split_ascii_whitespace().map_while(|field| field.parse().ok());
+        let fields: Vec<u64> = fields.collect();
+        Some(Self(*fields.first_chunk()?))
+    }
+
+    /// The share of each kind in the time since an earlier moment; none where no time was booked.
+    pub fn shares_since(&self, before: &Self) -> impl Iterator<Item = (&'static str, f64)> + use<> {
+        // The kernel's sums of idle time may step back a little.
+        let spent: [u64; KINDS.len()] =
+            std::array::from_fn(|at| self.0[at].saturating_sub(before.0[at]));
+        let total: u64 = spent.iter().sum();
+        let shares = KINDS.into_iter().zip(spent).filter(move |_| total > 0);
+        shares.map(move |(kind, ticks)| (kind, ticks as f64 / total as f64))
+    }
+}
+
 /// Time booked for all cores together since the machine started, in ticks of 10 ms.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct MachineTimes {
@@ -25,11 +60,7 @@ impl MachineTimes {
 
     /// Those in the text of `/proc/stat`.
     pub fn parse(text: &str) -> Option<Self> {
-        let all = text.lines().find_map(|line| line.strip_prefix("cpu "))?;
-        let fields: Vec<u64> =
-            all.split_ascii_whitespace().map_while(|field| field.parse().ok()).collect();
-        // Time for guests follows these eight; it is part of user time.
-        let [user, nice, system, idle, iowait, irq, softirq, steal] = *fields.first_chunk()?;
+        let [user, nice, system, idle, iowait, irq, softirq, steal] = TimesByKind::parse(text)?.0;
         let cores = text
             .lines()
             .filter_map(|line| line.strip_prefix("cpu"))
@@ -76,6 +107,22 @@ mod tests {
         let expected = MachineTimes { cores: 2, total: 1_000, idle: 650, softirq: 25, steal: 10 };
         assert_eq!(times, expected);
         assert!((times.share(times.idle) - 0.65).abs() < 1e-9);
+    }
+
+    #[test]
+    fn shares_by_kind() {
+        let before = TimesByKind::parse("cpu  100 0 50 600 0 0 5 0 0 0\ncpu0 1 2\n").unwrap();
+        let now = TimesByKind::parse("cpu  150 0 75 615 0 0 15 0 0 0\n").unwrap();
+        let shares: Vec<_> = now.shares_since(&before).collect();
+        assert_eq!(shares.len(), 8);
+        let of = |kind: &str| shares.iter().find(|(name, _)| *name == kind).unwrap().1;
+        assert!(
+            (of("user") - 0.5).abs() < 1e-9 && (of("softirq") - 0.1).abs() < 1e-9,
+            "{shares:?}"
+        );
+        assert!((shares.iter().map(|(_, share)| share).sum::<f64>() - 1.0).abs() < 1e-9);
+        assert_eq!(now.shares_since(&now).count(), 0);
+        assert_eq!(TimesByKind::parse("cpu0 1 2 3"), None);
     }
 
     #[test]

@@ -5,7 +5,8 @@
 //! |---|---|
 //! | [`find`] | finds the local process that serves an address |
 //! | [`listen`] | asks how many connections may wait in its accept queue |
-//! | [`server`] | follows it, its threads and its children |
+//! | [`server`] | follows it and its children |
+//! | `threads` | what their threads have used |
 //! | [`tcp`] | samples `TCP_INFO` of the run's connections |
 //! | [`own`] | run delays of ringload's own shards |
 //!
@@ -37,6 +38,7 @@ pub mod listen;
 pub mod own;
 pub mod server;
 pub mod tcp;
+pub(crate) mod threads;
 
 pub use find::{find_server, find_unix_server};
 pub use listen::accept_queue;

@@ -1,114 +1,17 @@
 //! Follows the server's processes and their threads.
-//!
-//! Threads are kept apart, by process and thread id: the sum stays right when threads end, and the
-//! busiest can be told. What ended between two looks is known up to the first of them.
 
 use std::collections::{BTreeSet, HashMap};
 use std::fs;
 
-use ringbench_measure::threads::{self, ProcessThreads, ThreadSample};
+use ringbench_measure::threads::{self, ProcessThreads};
 
+use super::threads::{Counts, Threads};
 use crate::report::interval::ServerInterval;
 use crate::report::observed::ServerUse;
 
 /// Looking for new children reads a file of every process of the machine, some 15 us each, so it is
 /// done no more often than this.
 const CHILDREN_EVERY_NS: u64 = 5_000_000_000;
-
-/// What a thread has used.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-struct Counts {
-    cpu_ns: u64,
-    run_delay_ns: u64,
-    voluntary: u64,
-    involuntary: u64,
-}
-
-impl Counts {
-    fn of(thread: &ThreadSample) -> Self {
-        Self {
-            cpu_ns: thread.times.cpu_ns,
-            run_delay_ns: thread.times.run_delay_ns,
-            voluntary: thread.voluntary_switches,
-            involuntary: thread.involuntary_switches,
-        }
-    }
-
-    fn since(self, earlier: Self) -> Self {
-        Self {
-            cpu_ns: self.cpu_ns.saturating_sub(earlier.cpu_ns),
-            run_delay_ns: self.run_delay_ns.saturating_sub(earlier.run_delay_ns),
-            voluntary: self.voluntary.saturating_sub(earlier.voluntary),
-            involuntary: self.involuntary.saturating_sub(earlier.involuntary),
-        }
-    }
-
-    fn add(&mut self, other: Self) {
-        self.cpu_ns += other.cpu_ns;
-        self.run_delay_ns += other.run_delay_ns;
-        self.voluntary += other.voluntary;
-        self.involuntary += other.involuntary;
-    }
-}
-
-/// A thread that is alive: what it had used at the beginning, and at the last look.
-#[derive(Clone, Copy, Debug)]
-struct Thread {
-    base: Counts,
-    last: Counts,
-}
-
-/// All threads since the beginning.
-#[derive(Debug, Default)]
-struct Threads {
-    alive: HashMap<(u32, u32), Thread>,
-    ended: Counts,
-    busiest_ended_ns: u64,
-}
-
-impl Threads {
-    /// Takes what a look found: `(pid, thread)`.
-    fn update<'a>(&mut self, found: impl Iterator<Item = (u32, &'a ThreadSample)>) {
-        let mut before = std::mem::take(&mut self.alive);
-        for (pid, sample) in found {
-            let (key, last) = ((pid, sample.tid), Counts::of(sample));
-            let base = match before.remove(&key) {
-                // Less than before: another thread, with the id of one that has ended.
-                Some(known) if last.cpu_ns < known.last.cpu_ns => {
-                    self.end(known);
-                    Counts::default()
-                }
-                Some(known) => known.base,
-                None => Counts::default(),
-            };
-            self.alive.insert(key, Thread { base, last });
-        }
-        before.into_values().for_each(|thread| self.end(thread));
-    }
-
-    fn end(&mut self, thread: Thread) {
-        let used = thread.last.since(thread.base);
-        self.ended.add(used);
-        self.busiest_ended_ns = self.busiest_ended_ns.max(used.cpu_ns);
-    }
-
-    /// What was until now no longer counts.
-    fn begin(&mut self) {
-        self.alive.values_mut().for_each(|thread| thread.base = thread.last);
-        (self.ended, self.busiest_ended_ns) = (Counts::default(), 0);
-    }
-
-    fn total(&self) -> Counts {
-        let mut total = self.ended;
-        self.alive.values().for_each(|thread| total.add(thread.last.since(thread.base)));
-        total
-    }
-
-    fn busiest_ns(&self) -> u64 {
-        let used = self.alive.values().map(|thread| thread.last.since(thread.base).cpu_ns);
-        used.max().unwrap_or(0).max(self.busiest_ended_ns)
-    }
-}
 
 /// Watches the processes of a server.
 #[derive(Debug)]
@@ -255,47 +158,7 @@ pub(crate) fn family(roots: &[u32], table: &[(u32, u32)], without: u32) -> Vec<u
 #[cfg(test)]
 mod tests {
     use super::*;
-    use ringbench_measure::ThreadTimes;
-
-    fn thread(tid: u32, cpu_ns: u64) -> ThreadSample {
-        ThreadSample {
-            tid,
-            times: ThreadTimes { cpu_ns, run_delay_ns: cpu_ns / 10 },
-            voluntary_switches: cpu_ns / 100,
-            involuntary_switches: 1,
-            cores: vec![tid % 2],
-            ..ThreadSample::default()
-        }
-    }
-
-    fn update(threads: &mut Threads, found: &[ThreadSample]) {
-        threads.update(found.iter().map(|thread| (7, thread)));
-    }
-
-    #[test]
-    fn a_thread_that_ends_keeps_its_time() {
-        let mut threads = Threads::default();
-        update(&mut threads, &[thread(1, 1_000), thread(2, 5_000)]);
-        threads.begin();
-        assert_eq!(threads.total(), Counts::default());
-        update(&mut threads, &[thread(1, 1_500), thread(2, 9_000), thread(3, 100)]);
-        assert_eq!((threads.total().cpu_ns, threads.busiest_ns()), (4_600, 4_000));
-        update(&mut threads, &[thread(1, 1_600)]);
-        let total = threads.total();
-        assert_eq!((total.cpu_ns, threads.busiest_ns()), (4_700, 4_000));
-        assert_eq!((total.run_delay_ns, total.voluntary), (470, 47));
-        assert_eq!(threads.alive.len(), 1, "what has ended is not kept apart any more");
-    }
-
-    #[test]
-    fn an_id_that_is_used_again_is_another_thread() {
-        let mut threads = Threads::default();
-        update(&mut threads, &[thread(1, 1_000)]);
-        threads.begin();
-        update(&mut threads, &[thread(1, 3_000)]);
-        update(&mut threads, &[thread(1, 400)]);
-        assert_eq!((threads.total().cpu_ns, threads.busiest_ns()), (2_400, 2_000));
-    }
+    use crate::observe::threads::tests::thread;
 
     #[test]
     fn families() {

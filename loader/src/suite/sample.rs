@@ -1,14 +1,15 @@
 //! What a server's processes take while it is loaded, all of them together, and what the machine does
 //! meanwhile: looked at about once a second, from outside.
 
-use std::collections::{BTreeMap, HashMap};
 use std::fs;
 use std::time::{Duration, Instant};
 
-use ringbench_measure::threads::{self, ProcessThreads};
+use ringbench_measure::machine::TimesByKind;
+use ringbench_measure::threads::{self, ProcessThreads, ThreadSample};
 
 use super::process::tree::descendants;
 use super::results::{Sample, ThreadUsage, Usage};
+use crate::observe::threads::{ThreadUse, Threads};
 
 /// How often is looked; in a short run twice.
 const EVERY: Duration = Duration::from_secs(1);
@@ -26,76 +27,6 @@ struct Memory {
     pss_bytes: Option<u64>,
 }
 
-/// A thread: what it had used when the load began, and as last seen.
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct Known {
-    name: String,
-    base_ns: u64,
-    last_ns: u64,
-}
-
-impl Known {
-    fn used_ns(&self) -> u64 {
-        self.last_ns.saturating_sub(self.base_ns)
-    }
-}
-
-/// All threads, also those that have ended.
-#[derive(Debug, Default)]
-struct Threads {
-    alive: HashMap<(u32, u32), Known>,
-    ended: Vec<(u32, Known)>,
-}
-
-impl Threads {
-    /// Takes in what a look found; with `is_base`, what they have used up to now does not count.
-    fn update(&mut self, found: &[(u32, ProcessThreads)], is_base: bool) {
-        let mut before = std::mem::take(&mut self.alive);
-        for (pid, process) in found {
-            for thread in &process.threads {
-                let (key, cpu_ns) = ((*pid, thread.tid), thread.times.cpu_ns);
-                let base_ns = match before.remove(&key) {
-                    _ if is_base => cpu_ns,
-                    // Less than before: another thread, with the id of one that has ended.
-                    Some(known) if cpu_ns < known.last_ns => {
-                        self.ended.push((thread.tid, known));
-                        0
-                    }
-                    Some(known) => known.base_ns,
-                    None => 0,
-                };
-                let known = Known { name: thread.name.clone(), base_ns, last_ns: cpu_ns };
-                self.alive.insert(key, known);
-            }
-        }
-        self.ended.extend(before.into_iter().map(|((_, tid), known)| (tid, known)));
-        if is_base {
-            self.ended.clear();
-        }
-    }
-
-    fn total_ns(&self) -> u64 {
-        let alive = self.alive.values().map(Known::used_ns);
-        alive.chain(self.ended.iter().map(|(_, known)| known.used_ns())).sum()
-    }
-
-    /// Those that used any, the busiest first.
-    fn used(&self) -> Vec<ThreadUsage> {
-        let alive = self.alive.iter().map(|((_, tid), known)| (*tid, known));
-        let all = alive.chain(self.ended.iter().map(|(tid, known)| (*tid, known)));
-        let mut used: Vec<ThreadUsage> = all
-            .filter(|(_, known)| known.used_ns() > 0)
-            .map(|(tid, known)| ThreadUsage {
-                tid,
-                name: known.name.clone(),
-                cpu_ns: known.used_ns(),
-            })
-            .collect();
-        used.sort_by(|a, b| b.cpu_ns.cmp(&a.cpu_ns).then(a.tid.cmp(&b.tid)));
-        used
-    }
-}
-
 /// Watches a server.
 #[derive(Debug)]
 pub(super) struct Watch {
@@ -110,7 +41,7 @@ pub(super) struct Watch {
     every: Duration,
     due: Instant,
     threads: Threads,
-    ticks: Option<Ticks>,
+    times: Option<TimesByKind>,
     cpu_ns: u64,
     usage: Usage,
 }
@@ -127,8 +58,8 @@ impl Watch {
             duration: EVERY,
             every: EVERY,
             due: now,
-            threads: Threads::default(),
-            ticks: None,
+            threads: Threads::keeping_each(),
+            times: None,
             cpu_ns: 0,
             usage: Usage::default(),
         };
@@ -148,10 +79,10 @@ impl Watch {
         self.every = EVERY.min(duration / 2).max(Duration::from_millis(1));
         self.duration = duration;
         self.seek();
-        let found = self.look();
-        self.threads.update(&found, true);
+        self.threads.update(each_thread(&self.look()));
+        self.threads.begin();
         self.cpu_ns = 0;
-        self.ticks = Ticks::now();
+        self.times = TimesByKind::now();
         self.began = Instant::now();
         self.due = self.began + self.every;
     }
@@ -172,11 +103,11 @@ impl Watch {
         let with_pss = is_last || self.usage.samples.len().is_multiple_of(PSS_EVERY);
         let found = self.look();
         let memory = memory(&found, with_pss);
-        self.threads.update(&found, false);
-        let cpu_ns = self.threads.total_ns();
-        let ticks = Ticks::now();
-        let machine = ticks.as_ref().zip(self.ticks.as_ref());
-        let machine = machine.map(|(now, before)| now.shares_since(before)).unwrap_or_default();
+        self.threads.update(each_thread(&found));
+        let cpu_ns = self.threads.total().cpu_ns;
+        let times = TimesByKind::now();
+        let machine = times.zip(self.times).into_iter();
+        let machine = machine.flat_map(|(now, before)| now.shares_since(&before));
         self.usage.rss_max_bytes = self.usage.rss_max_bytes.max(Some(memory.rss_bytes));
         self.usage.pss_max_bytes = self.usage.pss_max_bytes.max(memory.pss_bytes);
         self.count(&found);
@@ -186,9 +117,9 @@ impl Watch {
             server_rss_bytes: memory.rss_bytes,
             server_pss_bytes: memory.pss_bytes,
             server_threads: found.iter().map(|(_, process)| process.threads.len() as u64).sum(),
-            machine,
+            machine: machine.map(|(kind, share)| (kind.to_owned(), share)).collect(),
         });
-        (self.cpu_ns, self.ticks) = (cpu_ns, ticks);
+        (self.cpu_ns, self.times) = (cpu_ns, times);
         // Where looking takes long, samples are left out rather than crowded together.
         while self.is_due() {
             self.due += self.every;
@@ -200,14 +131,16 @@ impl Watch {
         self.seek();
         let found = self.look();
         // Of a server that has ended, what was last known stays.
-        self.threads.update(&found, false);
+        self.threads.update(each_thread(&found));
         let memory = memory(&found, false);
         if !found.is_empty() {
             self.usage.rss_max_bytes = self.usage.rss_max_bytes.max(Some(memory.rss_bytes));
         }
         self.count(&found);
-        self.usage.cpu_ns = Some(self.threads.total_ns());
-        self.usage.per_thread = self.threads.used();
+        self.usage.cpu_ns = Some(self.threads.total().cpu_ns);
+        let used = self.threads.used().into_iter();
+        self.usage.per_thread =
+            used.map(|ThreadUse { tid, name, cpu_ns }| ThreadUsage { tid, name, cpu_ns }).collect();
         self.usage
     }
 
@@ -237,6 +170,12 @@ impl Watch {
     }
 }
 
+fn each_thread(
+    found: &[(u32, ProcessThreads)],
+) -> impl Iterator<Item = (u32, &ThreadSample)> + use<'_> {
+    found.iter().flat_map(|(pid, process)| process.threads.iter().map(|thread| (*pid, thread)))
+}
+
 /// What processes have; their PSS only where it is wanted.
 fn memory(found: &[(u32, ProcessThreads)], with_pss: bool) -> Memory {
     let rss_bytes = found.iter().map(|(_, process)| process.rss_bytes).sum();
@@ -257,69 +196,9 @@ fn parse_pss(text: &str) -> Option<u64> {
     Some(kib * 1_024)
 }
 
-/// How the machine has spent its time since its start, in ticks, by name.
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct Ticks([u64; 8]);
-
-/// In the order of `/proc/stat`. Time for guests follows them; it is part of user time.
-const TICK_NAMES: [&str; 8] =
-    ["user", "nice", "system", "idle", "iowait", "irq", "softirq", "steal"];
-
-impl Ticks {
-    fn now() -> Option<Self> {
-        Self::parse(&fs::read_to_string("/proc/stat").ok()?)
-    }
-
-    fn parse(text: &str) -> Option<Self> {
-        let all = text.lines().find_map(|line| line.strip_prefix("cpu "))?;
-        let fields = all.split_ascii_whitespace().map_while(|field| field.parse().ok());
-        let fields: Vec<u64> = fields.collect();
-        Some(Self(*fields.first_chunk()?))
-    }
-
-    /// The share of each; none where no time was booked.
-    fn shares_since(&self, before: &Self) -> BTreeMap<String, f64> {
-        // The kernel's sums of idle time may step back a little.
-        let spent = |at: usize| self.0[at].saturating_sub(before.0[at]);
-        let total: u64 = (0..TICK_NAMES.len()).map(spent).sum();
-        let names = TICK_NAMES.iter().enumerate().filter(|_| total > 0);
-        names.map(|(at, &name)| (name.to_owned(), spent(at) as f64 / total as f64)).collect()
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use ringbench_measure::{ThreadSample, ThreadTimes};
-
     use super::*;
-
-    fn process(pid: u32, threads: &[(u32, u64)]) -> (u32, ProcessThreads) {
-        let thread = |&(tid, cpu_ns): &(u32, u64)| ThreadSample {
-            tid,
-            name: format!("t{tid}"),
-            times: ThreadTimes { cpu_ns, run_delay_ns: 0 },
-            ..ThreadSample::default()
-        };
-        let threads = threads.iter().map(thread).collect();
-        (pid, ProcessThreads { rss_bytes: 100, threads })
-    }
-
-    #[test]
-    fn threads_are_counted_from_where_the_load_began() {
-        let mut threads = Threads::default();
-        threads.update(&[process(1, &[(1, 1_000), (2, 500)])], true);
-        assert_eq!((threads.total_ns(), threads.used()), (0, vec![]));
-        // A new process, and a thread that has done nothing.
-        threads.update(&[process(1, &[(1, 1_500), (2, 500)]), process(7, &[(7, 90)])], false);
-        assert_eq!(threads.total_ns(), 590);
-        // Thread 1 ends and another takes its id; process 7 ends.
-        threads.update(&[process(1, &[(1, 20), (2, 501)])], false);
-        assert_eq!(threads.total_ns(), 500 + 20 + 1 + 90);
-        let used: Vec<_> = threads.used().iter().map(|it| (it.tid, it.cpu_ns)).collect();
-        assert_eq!(used, [(1, 500), (7, 90), (1, 20), (2, 1)]);
-        threads.update(&[process(1, &[(2, 600)])], true);
-        assert_eq!(threads.total_ns(), 0);
-    }
 
     #[test]
     fn the_files_of_the_kernel() {
@@ -327,18 +206,6 @@ mod tests {
                       Pss_Anon:    4 kB\n";
         assert_eq!(parse_pss(rollup), Some(20 << 10));
         assert_eq!(parse_pss("Rss: 1 kB\n"), None);
-        let before = Ticks::parse("cpu  100 0 50 600 0 0 5 0 0 0\ncpu0 1 2\n").expect("a line");
-        let now = Ticks::parse("cpu  150 0 75 615 0 0 15 0 0 0\n").expect("a line");
-        let shares = now.shares_since(&before);
-        assert_eq!(shares.len(), 8);
-        let of = |name: &str| shares.get(name).copied().unwrap_or(-1.0);
-        assert!(
-            (of("user") - 0.5).abs() < 1e-9 && (of("softirq") - 0.1).abs() < 1e-9,
-            "{shares:?}"
-        );
-        assert!((shares.values().sum::<f64>() - 1.0).abs() < 1e-9);
-        assert_eq!(now.shares_since(&now), BTreeMap::new());
-        assert_eq!(Ticks::parse("cpu0 1 2 3"), None);
     }
 
     #[test]
