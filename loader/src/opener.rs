@@ -141,22 +141,15 @@ impl Opener {
 
     /// How many connections to start now, once per turn of the loop; they count as started.
     pub fn start(&mut self, now_ns: u64) -> usize {
-        if self.burst > 0 {
-            return self.start_burst();
-        }
-        let started = self.startable(now_ns).min(STARTED_PER_TURN);
+        let started = match std::mem::take(&mut self.burst) {
+            0 => self.startable(now_ns).min(STARTED_PER_TURN),
+            burst => burst,
+        };
         if let Some(throttle) = &mut self.throttle
             && started > 0
         {
             throttle.take(started, now_ns);
         }
-        self.missing -= started;
-        self.connecting += started;
-        started
-    }
-
-    fn start_burst(&mut self) -> usize {
-        let started = std::mem::take(&mut self.burst);
         self.missing -= started;
         self.connecting += started;
         started

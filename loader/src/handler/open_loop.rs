@@ -12,10 +12,6 @@ use crate::pace::clamp_ns;
 use crate::schedule::Pacer;
 use crate::tally::OpenTally;
 
-/// So many connections that have ended may stand in the queue of idle ones, beside as many as there
-/// are twice.
-const MOST_STALE: usize = 64;
-
 /// What a shard keeps of the open loop.
 #[derive(Debug)]
 pub(super) struct OpenLoop {
@@ -179,7 +175,7 @@ impl Load {
             // it has waited for this connection.
             let waited = !self.has_idle();
             self.idle.push_back(id);
-            if self.idle.len() > 2 * self.conns.len() + MOST_STALE {
+            if self.has_many_stale(self.idle.len()) {
                 // While nothing is due, those that ended stay in the queue.
                 let mut idle = std::mem::take(&mut self.idle);
                 idle.retain(|&id| self.is_idle(id));
@@ -297,6 +293,13 @@ impl Load {
         if let Some(tally) = &mut self.tally.open_loop {
             tally.shed += u64::from(taken);
         }
+    }
+
+    /// Whether so many are so much more than there are connections that most of them must have ended.
+    pub(super) fn has_many_stale(&self, count: usize) -> bool {
+        /// So many may stand in a queue beside as many as there are twice.
+        const MOST_STALE: usize = 64;
+        count > 2 * self.conns.len() + MOST_STALE
     }
 
     /// Whether the connection waits for a request to send.

@@ -14,10 +14,6 @@ use crate::script::ScriptError;
 use crate::source::Source;
 use crate::tally::Recorder;
 
-/// So many connections that have ended may stand among those that wait, beside as many as there are
-/// twice.
-const MOST_STALE: usize = 64;
-
 /// A connection that waits as long as a script's `delay()` has said.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Waiting {
@@ -67,7 +63,7 @@ impl Load {
                 let until_ns = ops.now_ns().saturating_add(clamp_ns(delay));
                 let mut delays = std::mem::take(&mut self.delays);
                 delays.0.push(Waiting { until_ns, id });
-                if delays.0.len() > 2 * self.conns.len() + MOST_STALE {
+                if self.has_many_stale(delays.0.len()) {
                     delays.0.retain(|waiting| self.is_idle(waiting.id));
                 }
                 self.delays = delays;

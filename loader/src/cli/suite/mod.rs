@@ -6,6 +6,7 @@ use std::ffi::OsString;
 use std::fmt::Display;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::SystemTime;
 
 use clap::Args;
 use clap::error::ErrorKind;
@@ -225,29 +226,17 @@ fn deciding_flags(flags: &SuiteFlags, cores: &Cores) -> BTreeMap<String, String>
 
 fn default_folder(suite: &Suite) -> PathBuf {
     let quick = if suite.is_quick { "-quick" } else { "" };
-    PathBuf::from(format!("suite-{}{quick}-{}", suite.name, today()))
+    PathBuf::from(format!("suite-{}{quick}-{}", suite.name, date(SystemTime::now())))
 }
 
-/// The date (UTC) as in the names of files.
-fn today() -> String {
-    let now = std::time::SystemTime::now();
-    let days = now.duration_since(std::time::SystemTime::UNIX_EPOCH).map_or(0, |it| it.as_secs());
-    date(days / 86_400)
-}
-
-/// The date of a day, counted from 1970-01-01: days of years that begin in March, so that the day
-/// which not every year has is the last (Howard Hinnant's `civil_from_days`).
-fn date(days: u64) -> String {
-    let shifted = days + 719_468;
-    let (era, day_of_era) = (shifted / 146_097, shifted % 146_097);
-    let year_of_era =
-        (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
-    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let from_march = (5 * day_of_year + 2) / 153;
-    let day = day_of_year - (153 * from_march + 2) / 5 + 1;
-    let month = if from_march < 10 { from_march + 3 } else { from_march - 9 };
-    let year = era * 400 + year_of_era + u64::from(month <= 2);
-    format!("{year:04}-{month:02}-{day:02}")
+/// A date (UTC) as in the names of files.
+fn date(time: SystemTime) -> String {
+    const MONTHS: &str = "JanFebMarAprMayJunJulAugSepOctNovDec";
+    // As in `Fri, 27 Nov 2026 08:46:57 GMT`, where every part has its length.
+    let text = httpdate::fmt_http_date(time);
+    let (day, month, year) = (&text[5..7], &text[8..11], &text[12..16]);
+    let month = MONTHS.find(month).map_or(0, |at| at / 3 + 1);
+    format!("{year}-{month:02}-{day}")
 }
 
 /// Ends the program as clap does.
@@ -258,6 +247,8 @@ fn bad_arguments(error: impl Display) -> ! {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use clap::FromArgMatches;
 
     use super::*;
@@ -283,7 +274,8 @@ mod tests {
     fn dates() {
         let days = [0, 59, 11_016, 19_782, 20_784];
         let dates = ["1970-01-01", "1970-03-01", "2000-02-29", "2024-02-29", "2026-11-27"];
-        assert_eq!(days.map(date), dates);
+        let at = |days: u64| SystemTime::UNIX_EPOCH + Duration::from_secs(days * 86_400);
+        assert_eq!(days.map(|days| date(at(days))), dates);
     }
 
     #[test]
