@@ -13,7 +13,11 @@ use std::sync::{Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
+#[path = "support/processes.rs"]
+mod processes;
+
 use clap::Parser;
+use processes::{may_make_namespaces, processes_with, wait_until};
 use ringload::ab::plan::{Arm, Mode, plan};
 
 use rustix::process::{Pid, Signal, kill_process};
@@ -38,24 +42,6 @@ fn ringload(args: &[&str]) -> Ran {
     let output = command(args).output().expect("ringload can be started");
     let text = |bytes| String::from_utf8(bytes).expect("UTF-8");
     Ran { code: output.status.code(), stdout: text(output.stdout), stderr: text(output.stderr) }
-}
-
-/// Whether namespaces can be made here. Failing that is an error in CI, and a skipped test elsewhere.
-fn may_make_namespaces() -> bool {
-    let tries = |arguments: &[&str]| {
-        Command::new("unshare").args(arguments).arg("true").stderr(Stdio::null()).status()
-    };
-    let may = [&["--net"][..], &["--user", "--map-root-user", "--net"]]
-        .into_iter()
-        .any(|arguments| tries(arguments).is_ok_and(|status| status.success()));
-    let is_ci = std::env::var_os("CI").is_some_and(|value| value == "true");
-    assert!(may || !is_ci, "network namespaces cannot be made here, and CI must test them");
-    if !may {
-        eprintln!(
-            "skipped: network namespaces cannot be made here (needs root or user namespaces)"
-        );
-    }
-    may
 }
 
 /// The command of a ringserve that is this very program, so that nothing else must have been built.
@@ -201,16 +187,6 @@ fn a_control_that_differs_makes_it_void() {
 fn namespaces() -> BTreeSet<PathBuf> {
     let entries = fs::read_dir("/proc").expect("Linux has it");
     entries.flatten().filter_map(|entry| fs::read_link(entry.path().join("ns/net")).ok()).collect()
-}
-
-/// Processes whose command line holds this.
-fn processes_with(mark: &str) -> Vec<String> {
-    let entries = fs::read_dir("/proc").expect("Linux has it");
-    let lines = entries.flatten().filter_map(|entry| {
-        let line = fs::read(entry.path().join("cmdline")).ok()?;
-        Some(String::from_utf8_lossy(&line).replace('\0', " "))
-    });
-    lines.filter(|line| line.contains(mark)).collect()
 }
 
 /// What this machine's own network settings are.
@@ -487,13 +463,5 @@ fn nothing_is_left_when_it_is_killed() {
             assert_eq!(status.code(), Some(130));
         }
         wait_until(|| processes_with(&mark).is_empty(), "the servers and the loads are gone");
-    }
-}
-
-fn wait_until(condition: impl Fn() -> bool, what: &str) {
-    let until = Instant::now() + Duration::from_secs(60);
-    while !condition() {
-        assert!(Instant::now() < until, "waited in vain: {what}");
-        thread::sleep(Duration::from_millis(10));
     }
 }

@@ -10,6 +10,8 @@ mod command_line;
 mod folder;
 #[path = "suite/kinds.rs"]
 mod kinds;
+#[path = "support/processes.rs"]
+mod processes;
 #[path = "suite/resume.rs"]
 mod resume;
 #[path = "suite/server.rs"]

@@ -5,12 +5,11 @@ use std::fs;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::thread;
-use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
+use crate::processes::processes_with;
 use crate::server::{ENDLESS_VARIABLE, KIND_VARIABLE, PORT_VARIABLE};
 
 /// A folder with a suite in it, removed when dropped.
@@ -126,25 +125,6 @@ pub(crate) struct Ran {
     pub(crate) code: Option<i32>,
     pub(crate) stdout: String,
     pub(crate) stderr: String,
-}
-
-/// Processes whose command line holds this.
-pub(crate) fn processes_with(mark: &str) -> Vec<String> {
-    let entries = fs::read_dir("/proc").expect("Linux has it");
-    let lines = entries.flatten().filter_map(|entry| {
-        let line = fs::read(entry.path().join("cmdline")).ok()?;
-        let pid = entry.file_name().display().to_string();
-        Some(format!("{pid} {}", String::from_utf8_lossy(&line).replace('\0', " ")))
-    });
-    lines.filter(|line| line.contains(mark)).collect()
-}
-
-pub(crate) fn wait_until(condition: impl Fn() -> bool, what: &str) {
-    let until = Instant::now() + Duration::from_secs(60);
-    while !condition() {
-        assert!(Instant::now() < until, "waited in vain: {what}");
-        thread::sleep(Duration::from_millis(10));
-    }
 }
 
 pub(crate) fn kill(pid: u32, signal: Signal) {

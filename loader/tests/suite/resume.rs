@@ -7,7 +7,8 @@ use std::net::TcpStream;
 use rustix::process::Signal;
 use serde_json::Value;
 
-use crate::folder::{Folder, kill, outcomes, processes_with, told, wait_until};
+use crate::folder::{Folder, kill, outcomes, told};
+use crate::processes::{processes_with, wait_until};
 
 /// Killed outright in the middle, it leaves no process, and the same command does what is left.
 #[test]

@@ -1,30 +1,12 @@
 //! Suites in network namespaces of their own.
 
 use std::fs;
-use std::process::{Command, Stdio};
 
 use rustix::process::Signal;
 use serde_json::Value;
 
-use crate::folder::{Folder, kill, outcomes, processes_with, wait_until};
-
-/// Whether namespaces can be made here. Failing that is an error in CI, and a skipped test elsewhere.
-fn may_make_namespaces() -> bool {
-    let tries = |arguments: &[&str]| {
-        Command::new("unshare").args(arguments).arg("true").stderr(Stdio::null()).status()
-    };
-    let may = [&["--net"][..], &["--user", "--map-root-user", "--net"]]
-        .into_iter()
-        .any(|arguments| tries(arguments).is_ok_and(|status| status.success()));
-    let is_ci = std::env::var_os("CI").is_some_and(|value| value == "true");
-    assert!(may || !is_ci, "network namespaces cannot be made here, and CI must test them");
-    if !may {
-        eprintln!(
-            "skipped: network namespaces cannot be made here (needs root or user namespaces)"
-        );
-    }
-    may
-}
+use crate::folder::{Folder, kill, outcomes};
+use crate::processes::{may_make_namespaces, processes_with, wait_until};
 
 #[test]
 fn a_tuned_suite_runs_in_namespaces() {
